@@ -1,0 +1,223 @@
+/**
+ * Every atomic access of the engine, as a word of its protocol. All are sequentially consistent, the only order
+ * that AssemblyScript emits; the build for unshared memory has one thread and turns them into plain accesses.
+ *
+ * The shape is a hazard pointer on the root. A reader stores the root into its own pin and then looks whether that
+ * root is still the published one; a writer stores the new root and then looks at all pins. Both store before they
+ * load, so at least one of the two sees the other: either the reader notices that its root was replaced and starts
+ * again, or the writer sees the pin and waits. docs/memory-order.md has all pairs in one table.
+ *
+ * Layer 1: imports nothing but the map.
+ */
+import { Header, Reader } from "./layout";
+
+/**
+ * Orders:      everything written into the private copies, before the pointer to them.
+ * Pairs with:  observeRoot.
+ * Otherwise:   a reader could follow the new root into chunks and records that do not hold their content yet.
+ * Checked by:  protocol model "publish before build", test/stress.
+ */
+export function publishRoot(header: usize, root: usize): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(header, <u32>root, offsetof<Header>("root"));
+  else store<u32>(header, <u32>root, offsetof<Header>("root"));
+}
+
+/**
+ * Orders:      the load of the root, before every load through it; in enterSection also after the store of the pin.
+ * Pairs with:  publishRoot, pinRoot.
+ * Otherwise:   see pinRoot.
+ * Checked by:  protocol model "no second look at the root".
+ */
+export function observeRoot(header: usize): usize {
+  if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("root"));
+  return load<u32>(header, offsetof<Header>("root"));
+}
+
+/**
+ * Orders:      the store of the pin, before the second look at the root.
+ * Pairs with:  observePin of a writer, which looks at the pins after publishRoot.
+ * Otherwise:   the reader loads root A, is preempted; the writer publishes B, finds no pin and recycles A; the reader
+ *              stores its pin and reads recycled chunks.
+ * Checked by:  protocol model "pin after look", test/stress --break grace.
+ */
+export function pinRoot(reader: usize, root: usize): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(reader, <u32>root, offsetof<Reader>("pin"));
+  else store<u32>(reader, <u32>root, offsetof<Reader>("pin"));
+}
+
+/**
+ * Orders:      every load of the section, before the pin is gone.
+ * Pairs with:  observePin.
+ * Otherwise:   the writer recycles a chunk while the last lookup of the section is still in it.
+ * Checked by:  protocol model "unpin early".
+ */
+export function unpinRoot(reader: usize): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(reader, 0, offsetof<Reader>("pin"));
+  else store<u32>(reader, 0, offsetof<Reader>("pin"));
+}
+
+/**
+ * The reader's look at its own pin. Plain: only this thread stores it while the owner lives, and a thread sees its
+ * own stores. A stale value is impossible, so it errs to no side.
+ */
+export function ownPin(reader: usize): usize {
+  return load<u32>(reader, offsetof<Reader>("pin"));
+}
+
+/**
+ * Orders:      the look at a pin, after publishRoot and before anything is recycled.
+ * Pairs with:  pinRoot, unpinRoot.
+ * Otherwise:   see there. A stale non-zero pin only delays recycling.
+ * Checked by:  protocol model "no grace period".
+ */
+export function observePin(reader: usize): usize {
+  if (ASC_FEATURE_THREADS) return atomic.load<u32>(reader, offsetof<Reader>("pin"));
+  return load<u32>(reader, offsetof<Reader>("pin"));
+}
+
+/**
+ * Orders:      the claim of a free reader line, before its first use.
+ * Pairs with:  releaseOwner.
+ * Otherwise:   two threads would pin through one line, and the second exit would unpin the first.
+ * Checked by:  protocol model "claim without compare".
+ */
+export function claimOwner(reader: usize, owner: u32): bool {
+  if (ASC_FEATURE_THREADS) return atomic.cmpxchg<u32>(reader, 0, owner, offsetof<Reader>("owner")) == 0;
+  if (load<u32>(reader, offsetof<Reader>("owner")) != 0) return false;
+  store<u32>(reader, owner, offsetof<Reader>("owner"));
+  return true;
+}
+
+/** Owner token of a line. A stale answer only sends a claim to the next line. Pairs with claimOwner. */
+export function observeOwner(reader: usize): u32 {
+  if (ASC_FEATURE_THREADS) return atomic.load<u32>(reader, offsetof<Reader>("owner"));
+  return load<u32>(reader, offsetof<Reader>("owner"));
+}
+
+/**
+ * Orders:      the last store into the line, before the line is free.
+ * Pairs with:  claimOwner.
+ * Otherwise:   the next owner's pin could be overwritten by the last one's unpin.
+ * Checked by:  protocol model "release before unpin".
+ */
+export function releaseOwner(reader: usize): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(reader, 0, offsetof<Reader>("owner"));
+  else store<u32>(reader, 0, offsetof<Reader>("owner"));
+}
+
+/** A new owner token; an add, so that no two threads get the same. */
+export function newOwner(header: usize): u32 {
+  if (ASC_FEATURE_THREADS) return atomic.add<u32>(header, 1, offsetof<Header>("owners")) + 1;
+  const owner = load<u32>(header, offsetof<Header>("owners")) + 1;
+  store<u32>(header, owner, offsetof<Header>("owners"));
+  return owner;
+}
+
+/** The first vCPU exists: from now on the dirty ring cannot be enabled. Never goes back, so that old answers err once. */
+export function announceVcpu(header: usize): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(header, 1, offsetof<Header>("vcpuCreated"));
+  else store<u32>(header, 1, offsetof<Header>("vcpuCreated"));
+}
+
+/** Pairs with announceVcpu. */
+export function observeVcpu(header: usize): bool {
+  if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("vcpuCreated")) != 0;
+  return load<u32>(header, offsetof<Header>("vcpuCreated")) != 0;
+}
+
+/**
+ * Orders:      the writer's notebook, after the store of its last holder.
+ * Pairs with:  unlockWriter.
+ * Otherwise:   two writers would build on one set of spare copies.
+ * Checked by:  protocol model "no lock".
+ */
+export function tryLockWriter(header: usize, owner: u32): bool {
+  if (ASC_FEATURE_THREADS) return atomic.cmpxchg<u32>(header, 0, owner, offsetof<Header>("lock")) == 0;
+  if (load<u32>(header, offsetof<Header>("lock")) != 0) return false;
+  store<u32>(header, owner, offsetof<Header>("lock"));
+  return true;
+}
+
+/** Holder of the lock. Exact for the holder itself; for others it may be old, which only costs another try. */
+export function observeLock(header: usize): u32 {
+  if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("lock"));
+  return load<u32>(header, offsetof<Header>("lock"));
+}
+
+/**
+ * Orders:      the writer's notebook, before the lock is free.
+ * Pairs with:  tryLockWriter.
+ * Otherwise:   the next writer would start from an old free list.
+ * Checked by:  protocol model "unlock before recycle".
+ */
+export function unlockWriter(header: usize): void {
+  if (ASC_FEATURE_THREADS) {
+    atomic.store<u32>(header, 0, offsetof<Header>("lock"));
+    if (atomic.load<u32>(header, offsetof<Header>("lockWaiters")) != 0) {
+      atomic.notify(header + offsetof<Header>("lock"), 1);
+    }
+  } else {
+    store<u32>(header, 0, offsetof<Header>("lock"));
+  }
+}
+
+/**
+ * Orders:      the store of "a writer sleeps", before its last look at the pin (in the wait itself).
+ * Pairs with:  wakeWriter, which looks at the word after the pin was cleared.
+ * Otherwise:   a lost wake-up; the wait is bounded, so it costs one step of the wait and nothing more.
+ * Checked by:  protocol model "lost wake-up".
+ */
+export function announceWait(header: usize, waiting: u32): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(header, waiting, offsetof<Header>("waiting"));
+  else store<u32>(header, waiting, offsetof<Header>("waiting"));
+}
+
+/** Wake the writer that sleeps on this reader's pin, if there is one. Pairs with announceWait. */
+export function wakeWriter(header: usize, reader: usize): void {
+  if (ASC_FEATURE_THREADS) {
+    if (atomic.load<u32>(header, offsetof<Header>("waiting")) != 0) {
+      atomic.notify(reader + offsetof<Reader>("pin"), -1);
+    }
+  }
+}
+
+/** Sleep until the pin is no longer `root`, is notified, or `ms` are over. Spurious returns are legal. */
+export function sleepOnPin(reader: usize, root: usize, ms: i64): void {
+  if (ASC_FEATURE_THREADS) {
+    atomic.wait<i32>(reader + offsetof<Reader>("pin"), <i32>root, ms * 1000000);
+  }
+}
+
+/**
+ * Orders:      the guest's write to the page, before its dirty bit.
+ * Pairs with:  takeDirtyWord, clearDirtyWord.
+ * Otherwise:   the harvester takes the bit, copies the page before the write is visible, and the write is in no
+ *              harvest. That is why the bit is set by a read-modify-write even where it seems to be set already.
+ * Checked by:  test/unit/dirty.test.ts.
+ */
+export function markDirtyBit(bitmap: usize, page: u32): void {
+  const word = bitmap + ((page >> 5) << 2);
+  const bit: u32 = 1 << (page & 31);
+  if (ASC_FEATURE_THREADS) atomic.or<u32>(word, bit);
+  else store<u32>(word, load<u32>(word) | bit);
+}
+
+/** Take 64 bits and leave none: one exchange per word, as KVM's xchg. Pairs with markDirtyBit. */
+export function takeDirtyWord(word: usize): u64 {
+  if (ASC_FEATURE_THREADS) return atomic.xchg<u64>(word, 0);
+  const bits = load<u64>(word);
+  store<u64>(word, 0);
+  return bits;
+}
+
+/** Look at 64 bits. A bit set meanwhile is found by the next look. Pairs with markDirtyBit. */
+export function observeDirtyWord(word: usize): u64 {
+  if (ASC_FEATURE_THREADS) return atomic.load<u64>(word);
+  return load<u64>(word);
+}
+
+/** Clear the bits of `mask` and leave those set meanwhile. Pairs with markDirtyBit. */
+export function clearDirtyWord(word: usize, mask: u64): void {
+  if (ASC_FEATURE_THREADS) atomic.and<u64>(word, ~mask);
+  else store<u64>(word, load<u64>(word) & ~mask);
+}

@@ -1,0 +1,86 @@
+/**
+ * The pool of chunks, and the entries inside one chunk.
+ *
+ * Invariants
+ *  - Entries 0 .. count - 1 ascend strictly by key, the rest is padding with the largest key and 0 pages, so that the
+ *    search takes five steps whatever the count, and the padding maps nothing.
+ *  - Only a chunk whose `transaction` is the current one is edited; it is private to the writer.
+ *  - A free chunk is linked through `nextFree`; chunks from Header.freshChunk on were never used.
+ *
+ * Called by directory.ts (writer) and lookup.ts (readers). KVM has no counterpart: its trees are edited node by node.
+ */
+import { CHUNK_BYTES, CHUNK_ENTRIES, CHUNK_HEADER_BYTES, Chunk, ENTRY_BYTES, Entry, Header } from "./layout";
+
+/** Key of the padding; no gfn and no host page reaches it. */
+export const PADDING_KEY: u64 = u64.MAX_VALUE;
+
+/** Address of entry `index`. */
+export function entryAt(chunk: usize, index: u32): usize {
+  return chunk + CHUNK_HEADER_BYTES + index * ENTRY_BYTES;
+}
+
+/**
+ * The last entry whose key is <= `key`, or entry 0. `select` and never `if`: a branch per step costs a misprediction
+ * per level.
+ */
+export function searchChunk(chunk: usize, key: u64): usize {
+  let entry = chunk + CHUNK_HEADER_BYTES;
+  entry = select<usize>(entry + 256, entry, load<u64>(entry, 256) <= key);
+  entry = select<usize>(entry + 128, entry, load<u64>(entry, 128) <= key);
+  entry = select<usize>(entry + 64, entry, load<u64>(entry, 64) <= key);
+  entry = select<usize>(entry + 32, entry, load<u64>(entry, 32) <= key);
+  return select<usize>(entry + 16, entry, load<u64>(entry, 16) <= key);
+}
+
+/** Take a chunk from the pool for the current transaction; its entries are not initialised. 0 if none is left. */
+export function allocChunk(header: usize): usize {
+  const engine = changetype<Header>(header);
+  let chunk: usize = engine.freeChunk;
+  if (chunk != 0) {
+    engine.freeChunk = changetype<Chunk>(chunk).nextFree;
+  } else {
+    chunk = engine.freshChunk;
+    if (chunk == engine.chunks + engine.chunkCount * CHUNK_BYTES) return 0;
+    engine.freshChunk = <u32>chunk + CHUNK_BYTES;
+  }
+  changetype<Chunk>(chunk).transaction = engine.transaction;
+  return chunk;
+}
+
+/** Give a chunk back that no reader can reach. */
+export function freeChunk(header: usize, chunk: usize): void {
+  const engine = changetype<Header>(header);
+  changetype<Chunk>(chunk).transaction = 0;
+  changetype<Chunk>(chunk).nextFree = engine.freeChunk;
+  engine.freeChunk = <u32>chunk;
+}
+
+/** Make the entries from `from` on padding. */
+export function padChunk(chunk: usize, from: u32): void {
+  for (let i = from; i < CHUNK_ENTRIES; i++) {
+    const entry = entryAt(chunk, i);
+    changetype<Entry>(entry).key = PADDING_KEY;
+    store<u64>(entry, 0, offsetof<Entry>("npages"));
+  }
+}
+
+/** Put an entry at `index` of a chunk that has room. */
+export function insertEntry(chunk: usize, index: u32, key: u64, npages: u32, record: usize): void {
+  const count = changetype<Chunk>(chunk).count;
+  const entry = entryAt(chunk, index);
+  memory.copy(entry + ENTRY_BYTES, entry, (count - index) * ENTRY_BYTES);
+  changetype<Entry>(entry).key = key;
+  changetype<Entry>(entry).npages = npages;
+  changetype<Entry>(entry).record = <u32>record;
+  changetype<Chunk>(chunk).count = count + 1;
+}
+
+/** Take the entry at `index` out. */
+export function removeEntry(chunk: usize, index: u32): void {
+  const count = changetype<Chunk>(chunk).count - 1;
+  const entry = entryAt(chunk, index);
+  memory.copy(entry, entry + ENTRY_BYTES, (count - index) * ENTRY_BYTES);
+  changetype<Entry>(entryAt(chunk, count)).key = PADDING_KEY;
+  store<u64>(entryAt(chunk, count), 0, offsetof<Entry>("npages"));
+  changetype<Chunk>(chunk).count = count;
+}

@@ -1,0 +1,86 @@
+/**
+ * Walks over a layout, in pieces that fit a reader line's scratch area: the caller opens a section, asks until the
+ * answer is 0, and closes it, so that all pieces come from one layout. Each piece is an array of struct
+ * kvm_userspace_memory_region.
+ *
+ * Mirrors kvm_for_each_memslot_in_gfn_range and kvm_for_each_memslot_in_hva_range.
+ */
+import { ownPin } from "./atomic";
+import { nextGfn } from "./gfnindex";
+import { nextHva } from "./hvaindex";
+import { recordOf, slotKey } from "./idtable";
+import { BATCH_REGIONS, Entry, REGION_BYTES, Reader, Record, Region } from "./layout";
+import { batchOf } from "./readers";
+import { directoryOf, gfnIndexOf, hvaIndexOf } from "./roots";
+
+/** Write the pages [first, end) of a record, counted from its first, as a region. */
+function putRegion(region: usize, record: usize, shift: u64, first: u64, end: u64): void {
+  const slot = changetype<Record>(record);
+  const mem = changetype<Region>(region);
+  mem.slot = slot.slot;
+  mem.flags = slot.flags;
+  mem.guestPhysAddr = (slot.baseGfn + first) << shift;
+  mem.memorySize = (end - first) << shift;
+  mem.userspaceAddr = slot.userspaceAddr + (first << shift);
+}
+
+/** Start a walk of either kind. */
+export function rewind(reader: usize): void {
+  changetype<Reader>(reader).cursor = 0;
+}
+
+/** The next slots of the line's address space, ascending by guest address: their number, 0 at the end. */
+export function nextSlots(reader: usize): u32 {
+  const line = changetype<Reader>(reader);
+  const directory = directoryOf(ownPin(reader), gfnIndexOf(line.asId));
+  let region = batchOf(reader);
+  let count: u32 = 0;
+  while (count < BATCH_REGIONS) {
+    const entry = nextGfn(directory, line.cursor);
+    if (entry == 0) break;
+    const npages = changetype<Entry>(entry).npages;
+    putRegion(region, changetype<Entry>(entry).record, line.pageShift, 0, npages);
+    line.cursor = changetype<Entry>(entry).key + npages;
+    region += REGION_BYTES;
+    count++;
+  }
+  return count;
+}
+
+/**
+ * The next slots of the line's address space whose host memory meets [start, end) bytes, ascending by host address,
+ * cut to the host pages that the range touches: their number, 0 at the end.
+ */
+export function nextHostSlots(reader: usize, start: f64, end: f64): u32 {
+  const line = changetype<Reader>(reader);
+  const shift = <u64>line.pageShift;
+  const directory = directoryOf(ownPin(reader), hvaIndexOf(line.asId));
+  const startPage = <u64>start >> shift;
+  const endPage = (<u64>end + (((<u64>1) << shift) - 1)) >> shift;
+  let region = batchOf(reader);
+  let count: u32 = 0;
+  while (count < BATCH_REGIONS) {
+    const entry = nextHva(directory, line.cursor, startPage, endPage);
+    if (entry == 0) break;
+    const record: usize = changetype<Entry>(entry).record;
+    const first = changetype<Record>(record).userspaceAddr >> shift;
+    const npages = <u64>changetype<Record>(record).npages;
+    const from = startPage > first ? startPage - first : 0;
+    putRegion(region, record, shift, from, min(npages, endPage - first));
+    line.cursor = changetype<Entry>(entry).key + 1;
+    region += REGION_BYTES;
+    count++;
+  }
+  return count;
+}
+
+/** The published slot with number `slot` in the scratch area: 1, or 0 if there is none, or a negative errno. */
+export function slotByNumber(reader: usize, slot: u32): i32 {
+  const line = changetype<Reader>(reader);
+  const key = slotKey(line.header, slot);
+  if (key < 0) return key;
+  const record = recordOf(line.header, key);
+  if (record == 0) return 0;
+  putRegion(batchOf(reader), record, line.pageShift, 0, changetype<Record>(record).npages);
+  return 1;
+}

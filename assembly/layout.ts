@@ -1,0 +1,385 @@
+/**
+ * The memory map: every structure of the engine, field by field, and the order of the areas.
+ *
+ *   base                                                                                     heap end
+ *   | Header | readers | batch | ids | touched | roots | directories | structures | chunks |
+ *   | records | retired | marks | staging | heap: dirty bitmaps, staging of long lists ... |
+ *
+ * Invariants
+ *  - Nothing lies outside this map: the wasm has no data section and no mutable global, so that several
+ *    instances (one per worker) can share one memory.
+ *  - Pointers are absolute addresses in the linear memory; 0 is "none". The memory never moves, and an
+ *    addition saved on each step of a lookup is worth more than a map that could be copied elsewhere.
+ *  - What a root reaches (directory, structure, chunk, record) is never edited once the root is published.
+ *    Exceptions are named at the field.
+ *  - "writer" below means: only by the holder of Header.lock. "reader i": only by the vCPU that owns the line.
+ *
+ * src/layout.ts is generated from this file by layout.gen.mjs.
+ */
+
+/** "MSLT", little-endian. */
+export const MAGIC: u32 = 0x544c534d;
+/** Address spaces of an engine; x86 has 2 (SMM), 4 leave room. */
+export const ADDRESS_SPACES_MAX: u32 = 4;
+/** KVM_USER_MEM_SLOTS of x86: SHRT_MAX less three internal slots. */
+export const SLOTS_MAX: u32 = 32764;
+export const VCPUS_MAX: u32 = 1024;
+export const LIST_ENTRIES_MAX: u32 = 1048576;
+export const PAGE_SHIFT_MIN: u32 = 8;
+export const PAGE_SHIFT_MAX: u32 = 30;
+export const PHYS_ADDR_BITS_MAX: u32 = 52;
+
+/** Entries of one chunk: five halving steps, so that the search needs no count. */
+export const CHUNK_ENTRIES: u32 = 32;
+/**
+ * Two neighbours that hold this many entries together become one chunk. Below CHUNK_ENTRIES, so that a merge is
+ * not followed by a split; it also bounds the number of chunks (see `chunksFor` in engine.ts).
+ */
+export const CHUNK_MERGE_ENTRIES: u32 = 24;
+/** Radix buckets per chunk: most buckets then hold one chunk border at most. */
+export const BUCKETS_PER_CHUNK: u32 = 8;
+/** Chunks whose largest end is kept together in the directory of the hva index. */
+export const GROUP_CHUNKS: u32 = 32;
+/**
+ * Roots, and so layouts that can be alive at once: the published one and those that wait for their last reader.
+ * Two would do for commits that wait; the others let commits with `wait: false` run ahead of slow readers.
+ */
+export const ROOTS: u32 = 4;
+/** Addresses that one call of the batch translation takes. */
+export const BATCH_ENTRIES: u32 = 64;
+/** Regions that one call of the iterators hands out through the batch area. */
+export const BATCH_REGIONS: u32 = 16;
+/** List entries that fit without the heap. */
+export const STAGING_ENTRIES_MIN: u32 = 128;
+
+/** What a writer is about to do; read by the next writer after its death. */
+export const INTENT_IDLE: u32 = 0;
+export const INTENT_BUILDING: u32 = 1;
+
+/**
+ * One per engine, at `base`.
+ *
+ *    0 +---------------------------+
+ *      | stamp and limits          |  written once by create
+ *   64 | areas                     |  written once by create
+ *  128 | root                      |  atomic, read by every reader: a line of its own
+ *  192 | lock, waiting, owners ... |  atomic, written by writers
+ *  256 | the writer's notebook     |  plain, under the lock; all of it can be rebuilt from the root
+ *  384 +---------------------------+
+ */
+@unmanaged
+export class Header {
+  /** MAGIC; stored last by create, so that an unfinished engine is refused. */
+  magic: u32;
+  /** Hash of this map; differently built code refuses the memory. */
+  layoutHash: u32;
+  addressSpaces: u32;
+  /** Slots per address space. */
+  maxSlots: u32;
+  maxVcpus: u32;
+  maxListEntries: u32;
+  pageShift: u32;
+  maxPhysAddrBits: u32;
+  /** Highest guest frame number, in frames. */
+  maxGfn: u64;
+  /** Bytes of the fixed areas, from base to the start of the heap. */
+  fixedBytes: u32;
+  /** 1 if the heap may take pages from memory.grow; 0 in a region of fixed size. */
+  growable: u32;
+  pad20: u64;
+  pad22: u64;
+
+  // Areas: addresses and capacities.
+  readers: u32;
+  batch: u32;
+  ids: u32;
+  touched: u32;
+  roots: u32;
+  directories: u32;
+  structures: u32;
+  chunks: u32;
+  records: u32;
+  retired: u32;
+  /** Entries of the ring `retired`. */
+  retiredCapacity: u32;
+  marks: u32;
+  /** Largest number of chunks in one directory. */
+  chunksPerDirectory: u32;
+  /** Chunks in the pool. */
+  chunkCount: u32;
+  /** Records in the pool. */
+  recordCount: u32;
+  pad21: u32;
+
+  /** atomic; writer: the published root. Its store is the one publication of a commit. */
+  root: u32;
+  pad0: u32;
+  pad1: u64;
+  pad2: u64;
+  pad3: u64;
+  pad4: u64;
+  pad5: u64;
+  pad6: u64;
+  pad7: u64;
+
+  /** atomic; any thread: owner token of the writer, 0 when free. */
+  lock: u32;
+  /** atomic; writer: not 0 while it sleeps on a reader's pin. */
+  waiting: u32;
+  /** atomic; any thread: last owner token handed out. */
+  owners: u32;
+  /** atomic; any thread: number of threads asleep on the lock. */
+  lockWaiters: u32;
+  /** atomic; any thread: 1 once a vCPU was created; KVM's kvm->created_vcpus as far as the dirty ring asks. */
+  vcpuCreated: u32;
+  pad8: u32;
+  pad9: u64;
+  pad10: u64;
+  pad11: u64;
+  pad12: u64;
+  pad13: u64;
+
+  /** writer: number of the transaction that is being built; stamps private chunks, never repeats. */
+  transaction: u64;
+  /** writer: INTENT_*. */
+  intent: u32;
+  /** writer: number of the oldest root that is not recycled, 0 .. ROOTS - 1. */
+  oldestRoot: u32;
+  /** writer: number of the published root. */
+  activeRoot: u32;
+  /** writer: heads of the free lists, linked through the first word. */
+  freeChunk: u32;
+  freeRecord: u32;
+  /** writer: chunks and records that were never used start here. */
+  freshChunk: u32;
+  freshRecord: u32;
+  /** writer: ring of what the pending roots keep alive, as indexes into `retired`. */
+  retiredHead: u32;
+  retiredTail: u32;
+  /** writer: effects of the transaction that is being built. */
+  effectCount: u32;
+  /** writer: entry of the list that the last failed call refused, or -1. */
+  errorEntry: i32;
+  /**
+   * writer: where a list is written, and how many entries fit:
+   * Region entry[stagingEntries], u32 effectOfEntry[stagingEntries], Effect effect[stagingEntries].
+   */
+  staging: u32;
+  stagingEntries: u32;
+  /** writer: the heap. */
+  heapStart: u32;
+  heapEnd: u32;
+  heapRover: u32;
+  heapFreeBytes: u32;
+  /** writer: KVM_DIRTY_LOG_* bits of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2. */
+  manualDirtyLog: u32;
+  /** writer: bytes of a dirty ring, 0 while dirty logging uses bitmaps. */
+  dirtyRingBytes: u32;
+  pad14: u32;
+  pad15: u64;
+  pad16: u64;
+  pad17: u64;
+  pad18: u64;
+  pad19: u64;
+}
+
+/**
+ * One per vCPU and per attached thread: 128 bytes, two cache lines, so that no reader's store touches another's.
+ */
+@unmanaged
+export class Reader {
+  /** atomic; reader i: the root that its section uses, 0 outside of sections. */
+  pin: u32;
+  /** atomic; any thread: owner token, 0 when the line is free. */
+  owner: u32;
+  /** atomic; any thread: not 0 asks the vCPU to leave its section. */
+  request: u32;
+  /** reader i: address space. */
+  asId: u32;
+  /** written at claim. */
+  pageShift: u32;
+  /** reader i: sections opened inside one another. */
+  depth: u32;
+  /** written at claim: the engine. */
+  header: u32;
+  reserved0: u32;
+  /** reader i: commit counter of the layout that the cached slot belongs to; a counter, not an address, has no ABA. */
+  cacheCommit: u64;
+  /** reader i: the cached slot: first frame, frames, record. */
+  cacheGfn: u64;
+  cacheNpages: u32;
+  cacheRecord: u32;
+  /** reader i: commit counter of the last section. */
+  seenCommit: u64;
+  /** reader i: statistics. */
+  sections: u64;
+  misses: u64;
+  /** reader i: where an iterator goes on. */
+  cursor: u64;
+  pad0: u64;
+  pad1: u64;
+  pad2: u64;
+  pad3: u64;
+  pad4: u64;
+}
+
+/** One layout of all address spaces; immutable once published. 128 bytes. */
+@unmanaged
+export class Root {
+  /** Number of this publication, counted from 0; never repeats. */
+  commit: u64;
+  /** KVM's generation per address space: starts at its number, advances by the number of address spaces. */
+  generation0: u64;
+  generation1: u64;
+  generation2: u64;
+  generation3: u64;
+  /** Directories, one per index: 2 * asId is the gfn index, 2 * asId + 1 the hva index of an address space. */
+  directory0: u32;
+  directory1: u32;
+  directory2: u32;
+  directory3: u32;
+  directory4: u32;
+  directory5: u32;
+  directory6: u32;
+  directory7: u32;
+  /** writer, after the root was replaced: end of what it keeps alive, as an index into `retired`. */
+  retiredEnd: u32;
+  pad0: u32;
+  pad1: u64;
+  pad2: u64;
+  pad3: u64;
+  pad4: u64;
+  pad5: u64;
+  pad6: u64;
+}
+
+/**
+ * Ordered list of chunks: the entries of one index of one layout. Followed by
+ *   u32 chunk[chunksPerDirectory + 1]
+ *   u64 groupMax[...]                      (hva index: largest end in GROUP_CHUNKS chunks)
+ */
+@unmanaged
+export class Directory {
+  /** Structure block; the directories of several layouts may share one. */
+  structure: u32;
+  chunkCount: u32;
+  /** Address of groupMax[0]. */
+  groups: u32;
+  /** writer: 1 while the structure block belongs to the transaction; 0 in every published directory. */
+  privateStructure: u32;
+}
+
+/**
+ * Where the chunks begin: shared by the layouts between two splits or merges. Followed by
+ *   u64 separator[chunksPerDirectory + 1]  keys of chunk r are in [separator[r], separator[r + 1]),
+ *                                          and no range of chunk r reaches beyond separator[r + 1]
+ *   u16 radix[buckets + 1]                 last chunk whose separator is <= the first key of the bucket
+ */
+@unmanaged
+export class Structure {
+  /** Width of a bucket is 1 << shift keys; bucket 0 starts at separator[0]. */
+  shift: u32;
+  /** Number of buckets less one. */
+  lastBucket: u32;
+  /** Address of radix[0]. */
+  radix: u32;
+  reserved0: u32;
+}
+
+/**
+ * 32 entries in ascending order of their key behind a header of one line, padded with keys of 2^64 - 1.
+ * The stride of 576 bytes is no power of two, so that equal places of different chunks do not share a cache set.
+ */
+@unmanaged
+export class Chunk {
+  count: u32;
+  /** Next free chunk, while free. */
+  nextFree: u32;
+  /** Transaction that made this copy: equal to Header.transaction means private to the writer. */
+  transaction: u64;
+  /** hva index: largest end of the entries, in host pages. */
+  maxEnd: u64;
+  pad0: u64;
+  pad1: u64;
+  pad2: u64;
+  pad3: u64;
+  pad4: u64;
+}
+
+/** Entry of a chunk. */
+@unmanaged
+export class Entry {
+  /** gfn index: first frame. hva index: first host page << 15 | slot id. */
+  key: u64;
+  npages: u32;
+  record: u32;
+}
+
+/** A slot as KVM's struct kvm_memory_slot: 32 bytes, half a line, never edited once published. */
+@unmanaged
+export class Record {
+  baseGfn: u64;
+  userspaceAddr: u64;
+  npages: u32;
+  /** KVM_MEM_* bits. */
+  flags: u32;
+  /** Address space << 16 | id. */
+  slot: u32;
+  /** Dirty bitmap: 2 halves of ALIGN(npages, 64) / 8 bytes, as in KVM; 0 without. Its words are atomic. */
+  bitmap: u32;
+}
+
+/** Net effect of a list on one slot id. */
+@unmanaged
+export class Effect {
+  /** Address space * maxSlots + id. */
+  key: u32;
+  /** Published record, 0 if there was none. */
+  oldRecord: u32;
+  /** Private record, 0 if the slot goes away; equal to oldRecord if nothing changes. */
+  newRecord: u32;
+  /** Last entry of the list that changed this slot. */
+  entry: u32;
+}
+
+/** struct kvm_userspace_memory_region, byte for byte: one entry of a list. */
+@unmanaged
+export class Region {
+  slot: u32;
+  flags: u32;
+  guestPhysAddr: u64;
+  memorySize: u64;
+  userspaceAddr: u64;
+}
+
+/** Bytes of each structure; the assertions below hold them to the classes. */
+export const HEADER_BYTES: u32 = 384;
+export const READER_BYTES: u32 = 128;
+export const ROOT_BYTES: u32 = 128;
+export const DIRECTORY_BYTES: u32 = 16;
+export const STRUCTURE_BYTES: u32 = 16;
+export const CHUNK_HEADER_BYTES: u32 = 64;
+export const ENTRY_BYTES: u32 = 16;
+export const CHUNK_BYTES: u32 = 576;
+export const RECORD_BYTES: u32 = 32;
+export const EFFECT_BYTES: u32 = 16;
+export const REGION_BYTES: u32 = 32;
+export const BATCH_BYTES: u32 = 512;
+
+if (offsetof<Header>() != HEADER_BYTES) ERROR("Header");
+if (offsetof<Header>("root") != 128) ERROR("Header.root must start a line");
+if (offsetof<Header>("lock") != 192) ERROR("Header.lock must start a line");
+if (offsetof<Header>("transaction") != 256) ERROR("Header.transaction must start a line");
+if (offsetof<Reader>() != READER_BYTES) ERROR("Reader");
+if (offsetof<Root>() != ROOT_BYTES) ERROR("Root");
+if (offsetof<Directory>() != DIRECTORY_BYTES) ERROR("Directory");
+if (offsetof<Structure>() != STRUCTURE_BYTES) ERROR("Structure");
+if (offsetof<Chunk>() != CHUNK_HEADER_BYTES) ERROR("Chunk");
+if (offsetof<Entry>() != ENTRY_BYTES) ERROR("Entry");
+if (CHUNK_HEADER_BYTES + CHUNK_ENTRIES * ENTRY_BYTES != CHUNK_BYTES) ERROR("CHUNK_BYTES");
+if (offsetof<Record>() != RECORD_BYTES) ERROR("Record");
+if (offsetof<Effect>() != EFFECT_BYTES) ERROR("Effect");
+if (offsetof<Region>() != REGION_BYTES) ERROR("Region");
+if (offsetof<Region>("userspaceAddr") != 24) ERROR("Region must equal struct kvm_userspace_memory_region");
+if (BATCH_ENTRIES * 8 != BATCH_BYTES) ERROR("BATCH_BYTES");
+if (BATCH_REGIONS * REGION_BYTES != BATCH_BYTES) ERROR("BATCH_REGIONS");

@@ -1,0 +1,127 @@
+/**
+ * The hot path: guest address -> slot -> host address, for one reader line.
+ *
+ *   gpa -> gfn -> the line's cached slot, else radix -> separators -> 5 steps in one chunk -> record -> hva
+ *
+ * Inside a section every lookup answers from the pinned layout. Outside of one each lookup is a section by itself.
+ * Mirrors kvm_vcpu_gfn_to_memslot, search_memslots, __gfn_to_hva_many.
+ */
+import { ownPin } from "./atomic";
+import { findEntry } from "./directory";
+import { markPageDirty } from "./dirtybitmap";
+import { Entry, Reader, Record, Root } from "./layout";
+import { batchOf, enterSection, exitSection } from "./readers";
+import { directoryOf, gfnIndexOf } from "./roots";
+import { KVM_MEM_READONLY } from "./validate";
+
+/** No slot maps the page; mirrors KVM_HVA_ERR_BAD. */
+export const HVA_BAD: f64 = -1;
+/** A write translation in a READONLY slot; mirrors KVM_HVA_ERR_RO_BAD. */
+export const HVA_RO_BAD: f64 = -2;
+
+/** A frame that no slot can hold. */
+const NO_GFN: u64 = u64.MAX_VALUE;
+
+/** Frame of a guest address. Negative, too large and NaN give frames that are never mapped. */
+function gfnOf(gpa: f64, shift: u32): u64 {
+  return select<u64>(<u64>(<i64>gpa) >> shift, NO_GFN, gpa >= 0);
+}
+
+/** Record that maps `gfn` in the layout of `root`, 0 if none does. Uncached; the record goes into the line's cache. */
+function searchSlot(reader: usize, root: usize, gfn: u64): usize {
+  const line = changetype<Reader>(reader);
+  const entry = changetype<Entry>(findEntry(directoryOf(root, gfnIndexOf(line.asId)), gfn));
+  if (gfn - entry.key >= <u64>entry.npages) {
+    line.misses += 1;
+    return 0;
+  }
+  line.cacheCommit = changetype<Root>(root).commit;
+  line.cacheGfn = entry.key;
+  line.cacheNpages = entry.npages;
+  line.cacheRecord = entry.record;
+  return entry.record;
+}
+
+/** Record that maps `gfn`, 0 if none does. The line must have a root pinned. */
+function findSlot(reader: usize, root: usize, gfn: u64): usize {
+  const line = changetype<Reader>(reader);
+  if (line.cacheCommit == changetype<Root>(root).commit && gfn - line.cacheGfn < <u64>line.cacheNpages) {
+    return line.cacheRecord;
+  }
+  return searchSlot(reader, root, gfn);
+}
+
+function hvaOf(record: usize, gpa: f64, shift: u32): f64 {
+  const slot = changetype<Record>(record);
+  return <f64>(slot.userspaceAddr + (<u64>gpa - (slot.baseGfn << shift)));
+}
+
+function translate(reader: usize, root: usize, gpa: f64, refused: u32): f64 {
+  const shift = changetype<Reader>(reader).pageShift;
+  const record = findSlot(reader, root, gfnOf(gpa, shift));
+  if (record == 0) return HVA_BAD;
+  if (changetype<Record>(record).flags & refused) return HVA_RO_BAD;
+  return hvaOf(record, gpa, shift);
+}
+
+function translateAlone(reader: usize, gpa: f64, refused: u32): f64 {
+  enterSection(reader);
+  const hva = translate(reader, ownPin(reader), gpa, refused);
+  exitSection(reader);
+  return hva;
+}
+
+/** Host address for a write to `gpa` (bytes), HVA_BAD, or HVA_RO_BAD in a READONLY slot. Mirrors kvm_vcpu_gfn_to_hva. */
+export function gpaToHva(reader: usize, gpa: f64): f64 {
+  const root = ownPin(reader);
+  return root != 0
+    ? translate(reader, root, gpa, KVM_MEM_READONLY)
+    : translateAlone(reader, gpa, KVM_MEM_READONLY);
+}
+
+/** Host address for a read of `gpa` (bytes), or HVA_BAD. Mirrors kvm_vcpu_gfn_to_hva_prot. */
+export function gpaToHvaRead(reader: usize, gpa: f64): f64 {
+  const root = ownPin(reader);
+  return root != 0 ? translate(reader, root, gpa, 0) : translateAlone(reader, gpa, 0);
+}
+
+/** Slot number (address space << 16 | id) that maps frame `gfn`, or -1. Mirrors kvm_vcpu_gfn_to_memslot. */
+export function gfnToSlot(reader: usize, gfn: f64): i32 {
+  enterSection(reader);
+  const record = findSlot(reader, ownPin(reader), gfnOf(gfn, 0));
+  const slot = record == 0 ? -1 : <i32>changetype<Record>(record).slot;
+  exitSection(reader);
+  return slot;
+}
+
+/** The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors kvm_vcpu_mark_page_dirty. */
+export function markDirty(reader: usize, gpa: f64): void {
+  enterSection(reader);
+  const gfn = gfnOf(gpa, changetype<Reader>(reader).pageShift);
+  const record = findSlot(reader, ownPin(reader), gfn);
+  if (record != 0) markPageDirty(record, gfn);
+  exitSection(reader);
+}
+
+/**
+ * Translate `count` f64 addresses at `gpas` into f64 host addresses at `hvas`; the two may be the same place.
+ * `write` not 0: write translations.
+ */
+export function translateMany(reader: usize, gpas: usize, hvas: usize, count: u32, write: u32): void {
+  enterSection(reader);
+  const root = ownPin(reader);
+  const refused = write != 0 ? KVM_MEM_READONLY : 0;
+  const end = gpas + (count << 3);
+  while (gpas < end) {
+    store<f64>(hvas, translate(reader, root, load<f64>(gpas), refused));
+    gpas += 8;
+    hvas += 8;
+  }
+  exitSection(reader);
+}
+
+/** The same in the line's own scratch area: at most BATCH_ENTRIES addresses, in place. */
+export function translateBatch(reader: usize, count: u32, write: u32): void {
+  const batch = batchOf(reader);
+  translateMany(reader, batch, batch, count, write);
+}

@@ -1,0 +1,68 @@
+/**
+ * Publication and the grace period: one store makes a layout the published one, and what only older layouts reach is
+ * recycled when their last reader has left.
+ *
+ * Invariants
+ *  - Roots oldestRoot .. activeRoot (a ring) are alive; activeRoot is the published one.
+ *  - What a root keeps alive is recycled only after it and all older roots have no reader, oldest first.
+ *
+ * Mirrors kvm_swap_active_memslots and synchronize_srcu.
+ */
+import { announceWait, observeOwner, publishRoot, sleepOnPin } from "./atomic";
+import { Header, ROOTS, Root } from "./layout";
+import { readerOf } from "./readers";
+import { recycle } from "./retired";
+import { rootAt, spareRoot } from "./roots";
+
+/** Looks at a pin before the writer sleeps: a section is mostly over in less. */
+const SPINS: i32 = 300;
+/** One sleep; bounded, so that a lost wake-up costs this much and no more. */
+const SLEEP_MS: i64 = 5;
+
+/** Make the spare root, which is complete, the published one. */
+export function publishSpare(header: usize): void {
+  const engine = changetype<Header>(header);
+  const replaced = rootAt(header, engine.activeRoot);
+  changetype<Root>(replaced).retiredEnd = engine.retiredTail;
+  const number = spareRoot(header);
+  engine.activeRoot = number;
+  publishRoot(header, rootAt(header, number));
+}
+
+/** Recycle what no reader can reach. True if no replaced layout is left. */
+export function reclaim(header: usize): bool {
+  const engine = changetype<Header>(header);
+  while (engine.oldestRoot != engine.activeRoot) {
+    const root = rootAt(header, engine.oldestRoot);
+    if (readerOf(header, root) != 0) return false;
+    recycle(header, changetype<Root>(root).retiredEnd);
+    engine.oldestRoot = (engine.oldestRoot + 1) % ROOTS;
+  }
+  return true;
+}
+
+/**
+ * Wait until no replaced layout has a reader of another thread than `owner`, for `ms` milliseconds at most. A section
+ * of the waiting thread itself cannot end meanwhile and is not waited for. True if nothing is left to wait for.
+ */
+export function awaitReaders(header: usize, owner: u32, ms: i32): bool {
+  const engine = changetype<Header>(header);
+  let spins = SPINS;
+  let left = ms;
+  while (!reclaim(header)) {
+    const root = rootAt(header, engine.oldestRoot);
+    const reader = readerOf(header, root);
+    if (reader == 0) continue;
+    if (observeOwner(reader) == owner) return true;
+    if (spins > 0) {
+      spins--;
+      continue;
+    }
+    if (left <= 0) return false;
+    announceWait(header, 1);
+    sleepOnPin(reader, root, SLEEP_MS);
+    announceWait(header, 0);
+    left -= <i32>SLEEP_MS;
+  }
+  return true;
+}

@@ -1,0 +1,143 @@
+/**
+ * Reader lines: who reads, and which root it has pinned.
+ *
+ * Invariants
+ *  - A line that is pinned is owned. Only its owner's thread stores into it, apart from `request`.
+ *  - Lines 0 .. maxVcpus - 1 are vCPUs; as many again serve the one-shot calls of attached threads.
+ *  - Between enterSection and exitSection the pinned root, and all it reaches, does not change.
+ *
+ * Mirrors srcu_read_lock and srcu_read_unlock around KVM_RUN.
+ */
+import {
+  announceVcpu,
+  claimOwner,
+  observePin,
+  observeRoot,
+  ownPin,
+  pinRoot,
+  releaseOwner,
+  unpinRoot,
+  wakeWriter,
+} from "./atomic";
+import { BATCH_BYTES, Header, READER_BYTES, Reader, Root } from "./layout";
+
+/** Commit number that no layout has: nothing is cached. */
+const NO_COMMIT: u64 = u64.MAX_VALUE;
+
+/** Lines of an engine, those of the attached threads included. */
+export function readerLines(header: usize): u32 {
+  return changetype<Header>(header).maxVcpus << 1;
+}
+
+/** Claim a free line of lines [first, end) for `owner`. 0 if all are taken. */
+function claimLine(header: usize, owner: u32, first: u32, end: u32): usize {
+  const engine = changetype<Header>(header);
+  for (let i = first; i < end; i++) {
+    const reader: usize = engine.readers + i * READER_BYTES;
+    if (!claimOwner(reader, owner)) continue;
+    const line = changetype<Reader>(reader);
+    line.header = <u32>header;
+    line.pageShift = engine.pageShift;
+    line.asId = 0;
+    line.depth = 0;
+    line.cacheCommit = NO_COMMIT;
+    line.seenCommit = NO_COMMIT;
+    line.sections = 0;
+    line.misses = 0;
+    return reader;
+  }
+  return 0;
+}
+
+/** Claim a vCPU's line. 0 if all maxVcpus are taken. */
+export function claimVcpu(header: usize, owner: u32): usize {
+  announceVcpu(header);
+  return claimLine(header, owner, 0, changetype<Header>(header).maxVcpus);
+}
+
+/** Claim the line for a thread's one-shot calls. 0 if as many threads as vCPUs hold one. */
+export function claimThread(header: usize, owner: u32): usize {
+  return claimLine(header, owner, changetype<Header>(header).maxVcpus, readerLines(header));
+}
+
+/** Leave any section and give the line back. */
+export function releaseReader(reader: usize): void {
+  const header: usize = changetype<Reader>(reader).header;
+  changetype<Reader>(reader).depth = 0;
+  unpinRoot(reader);
+  wakeWriter(header, reader);
+  releaseOwner(reader);
+}
+
+/** Scratch area of a line: BATCH_BYTES for batches and iterators. */
+export function batchOf(reader: usize): usize {
+  const engine = changetype<Header>(changetype<Reader>(reader).header);
+  return engine.batch + ((<u32>reader - engine.readers) / READER_BYTES) * BATCH_BYTES;
+}
+
+/** Pin the published root; what was pinned before is let go. */
+function pinNewest(reader: usize): usize {
+  const header: usize = changetype<Reader>(reader).header;
+  let root = observeRoot(header);
+  while (true) {
+    pinRoot(reader, root);
+    const again = observeRoot(header);
+    if (again == root) return root;
+    root = again;
+  }
+}
+
+/** True if the layout is another than at the last look. */
+function noteCommit(reader: usize, root: usize): bool {
+  const commit = changetype<Root>(root).commit;
+  const changed = commit != changetype<Reader>(reader).seenCommit;
+  changetype<Reader>(reader).seenCommit = commit;
+  return changed;
+}
+
+/** Begin a section, or nest into the open one. True if the layout changed since the last section. */
+export function enterSection(reader: usize): bool {
+  const line = changetype<Reader>(reader);
+  line.depth += 1;
+  if (line.depth != 1) return false;
+  line.sections += 1;
+  return noteCommit(reader, pinNewest(reader));
+}
+
+/** End a section, or its innermost nesting. */
+export function exitSection(reader: usize): void {
+  const line = changetype<Reader>(reader);
+  if (line.depth == 0) return;
+  line.depth -= 1;
+  if (line.depth != 0) return;
+  unpinRoot(reader);
+  wakeWriter(line.header, reader);
+}
+
+/** Inside a section: move to the newest layout. True if it is another one. */
+export function refreshSection(reader: usize): bool {
+  if (ownPin(reader) == 0) return false;
+  const old = ownPin(reader);
+  const root = pinNewest(reader);
+  if (old != root) wakeWriter(changetype<Reader>(reader).header, reader);
+  return noteCommit(reader, root);
+}
+
+/** Address space that the line's lookups use; its cached slot belongs to another one. */
+export function setAddressSpace(reader: usize, asId: u32): bool {
+  if (asId >= changetype<Header>(changetype<Reader>(reader).header).addressSpaces) return false;
+  changetype<Reader>(reader).asId = asId;
+  changetype<Reader>(reader).cacheCommit = NO_COMMIT;
+  return true;
+}
+
+/** A reader that has `root` pinned, 0 if there is none. */
+export function readerOf(header: usize, root: usize): usize {
+  const lines = readerLines(header);
+  let reader: usize = changetype<Header>(header).readers;
+  for (let i: u32 = 0; i < lines; i++) {
+    if (observePin(reader) == root) return reader;
+    reader += READER_BYTES;
+  }
+  return 0;
+}

@@ -1,0 +1,54 @@
+/**
+ * What can be asked of an engine, and its capabilities.
+ */
+import { observeRoot, observeVcpu } from "./atomic";
+import { KVM_DIRTY_LOG_INITIALLY_SET, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE } from "./dirtybitmap";
+import { E2BIG, EINVAL, OK } from "./errno";
+import { Header, Root } from "./layout";
+import { generationOf } from "./roots";
+
+/** Smallest and largest dirty ring in bytes: 256 and 65,536 entries of 16 bytes. */
+const RING_BYTES_MIN: u32 = 4096;
+const RING_BYTES_MAX: u32 = 1048576;
+
+/** Publications so far. */
+export function commitNumber(header: usize): f64 {
+  return <f64>changetype<Root>(observeRoot(header)).commit;
+}
+
+/** Generation of an address space of the published layout. */
+export function generation(header: usize, asId: u32): f64 {
+  return <f64>generationOf(observeRoot(header), asId);
+}
+
+/** 1 while a replaced layout still has readers: KVM's "update in progress" bit of the generation. */
+export function graceOpen(header: usize): i32 {
+  const engine = changetype<Header>(header);
+  return engine.oldestRoot != engine.activeRoot ? 1 : 0;
+}
+
+/** Entry of the list that the last failed commit refused, or -1. The lock must be held since. */
+export function errorEntry(header: usize): i32 {
+  return changetype<Header>(header).errorEntry;
+}
+
+/** KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2; mirrors kvm_vm_ioctl_enable_cap_generic. */
+export function setManualDirtyLog(header: usize, bits: u32): i32 {
+  const allowed =
+    bits & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE
+      ? KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET
+      : 0;
+  if (bits & ~allowed) return EINVAL;
+  changetype<Header>(header).manualDirtyLog = bits;
+  return OK;
+}
+
+/** KVM_CAP_DIRTY_LOG_RING; mirrors kvm_vm_ioctl_enable_dirty_log_ring. */
+export function enableDirtyRing(header: usize, bytes: u32): i32 {
+  const engine = changetype<Header>(header);
+  if (bytes == 0 || bytes & (bytes - 1) || bytes < RING_BYTES_MIN) return EINVAL;
+  if (bytes > RING_BYTES_MAX) return E2BIG;
+  if (engine.dirtyRingBytes != 0 || observeVcpu(header)) return EINVAL;
+  engine.dirtyRingBytes = bytes;
+  return OK;
+}

@@ -1,0 +1,358 @@
+/**
+ * A list of updates becomes one layout.
+ *
+ *   stage    each entry in order: KVM's checks against the state that the entries before it left -> net effects
+ *   apply    on private copies of the touched chunks: take out every old record, put in every new one (EEXIST)
+ *   limits   highest gpa (EINVAL), memory for dirty bitmaps (ENOMEM)
+ *   publish  one store; before it every failure drops the copies and nothing has happened
+ *
+ * Invariants
+ *  - Until publishSpare nothing that a reader can reach is written.
+ *  - An effect's newRecord is private or equal to its oldRecord.
+ *
+ * Mirrors kvm_set_memory_region, kvm_set_memslot, and what the 2022 RFC's list ioctl was meant to be.
+ */
+
+import { closeDirectory, dropDirectory, openDirectory } from "./directory";
+import { createBitmap, useDirtyBitmap } from "./dirtybitmap";
+import { E2BIG, EBADF, EBUSY, EEXIST, EINVAL, ENOMEM, OK } from "./errno";
+import { INSERTED, insertGfn, POOL_EMPTY, removeGfn, replaceGfn } from "./gfnindex";
+import { freeHeap } from "./heap";
+import { closeHva, insertHva, removeHva, replaceHva } from "./hvaindex";
+import { addEffect, clearEffects, effectAt, effectOf, recordOf, setRecord, slotKey } from "./idtable";
+import {
+  Effect,
+  Header,
+  INTENT_BUILDING,
+  INTENT_IDLE,
+  REGION_BYTES,
+  Record,
+  Region,
+  ROOT_BYTES,
+  Root,
+} from "./layout";
+import { publishSpare } from "./publish";
+import { allocRecord, endGfn, freeRecord } from "./records";
+import { retireRecord } from "./retired";
+import {
+  directoryOf,
+  generationOf,
+  gfnIndexOf,
+  hvaIndexOf,
+  rootAt,
+  setDirectory,
+  setGeneration,
+  spareRoot,
+} from "./roots";
+import {
+  CHANGE_CREATE,
+  CHANGE_DELETE,
+  CHANGE_NONE,
+  checkRegion,
+  classify,
+  KVM_MEM_GUEST_MEMFD,
+  KVM_MEM_LOG_DIRTY_PAGES,
+} from "./validate";
+
+/** Results of applyList besides a negative errno. */
+export const UNCHANGED: i32 = 0;
+export const PUBLISHED: i32 = 1;
+
+/** Internal: a conflict whose entry can only be told by putting every record in anew. */
+const AMBIGUOUS: i32 = 2;
+
+function regionAt(header: usize, entry: u32): usize {
+  return changetype<Header>(header).staging + entry * REGION_BYTES;
+}
+
+/** Address of the number + 1 of the effect that entry `entry` has; 0 for none. */
+function effectOfEntry(header: usize, entry: u32): usize {
+  const engine = changetype<Header>(header);
+  return engine.staging + engine.stagingEntries * REGION_BYTES + (entry << 2);
+}
+
+function refuse(header: usize, entry: u32, errno: i32): i32 {
+  changetype<Header>(header).errorEntry = entry;
+  return errno;
+}
+
+function samePlace(a: usize, b: usize): bool {
+  if (a == 0 || b == 0) return false;
+  return (
+    changetype<Record>(a).baseGfn == changetype<Record>(b).baseGfn &&
+    changetype<Record>(a).npages == changetype<Record>(b).npages
+  );
+}
+
+function sameHost(a: usize, b: usize): bool {
+  if (a == 0 || b == 0) return false;
+  return (
+    changetype<Record>(a).userspaceAddr == changetype<Record>(b).userspaceAddr &&
+    changetype<Record>(a).npages == changetype<Record>(b).npages
+  );
+}
+
+/** The effect's private record, made from the region and the record it replaces. 0 if the pool is empty. */
+function privateRecord(header: usize, effect: usize, region: usize, current: usize, change: i32): usize {
+  const shift = <u64>changetype<Header>(header).pageShift;
+  const mem = changetype<Region>(region);
+  const kept = change == CHANGE_CREATE ? 0 : changetype<Record>(current).bitmap;
+  const isPrivate = current != 0 && <u32>current != changetype<Effect>(effect).oldRecord;
+  const record = isPrivate ? current : allocRecord(header);
+  if (record == 0) return 0;
+  const slot = changetype<Record>(record);
+  slot.baseGfn = mem.guestPhysAddr >> shift;
+  slot.userspaceAddr = mem.userspaceAddr;
+  slot.npages = <u32>(mem.memorySize >> shift);
+  slot.flags = mem.flags;
+  slot.slot = mem.slot;
+  slot.bitmap = mem.flags & KVM_MEM_LOG_DIRTY_PAGES ? kept : 0;
+  return record;
+}
+
+/** Check one entry and add what it does to the net effects. */
+function stageEntry(header: usize, entry: u32, version2: bool): i32 {
+  const region = regionAt(header, entry);
+  store<u32>(effectOfEntry(header, entry), 0);
+  const key = slotKey(header, changetype<Region>(region).slot);
+  if (key < 0) return EINVAL;
+  const memfdOffset = version2 ? load<u64>(region, REGION_BYTES) : 0;
+  const invalid = checkRegion(header, region, version2, memfdOffset);
+  if (invalid != OK) return invalid;
+  let effect = effectOf(header, key);
+  const current: usize = effect != 0 ? <usize>changetype<Effect>(effect).newRecord : recordOf(header, key);
+  const change = classify(header, region, current);
+  if (change < 0) return change;
+  if (change == CHANGE_NONE) return OK;
+  if (effect == 0) effect = addEffect(header, key, current);
+  if (change == CHANGE_DELETE) {
+    if (<u32>current != changetype<Effect>(effect).oldRecord) freeRecord(header, current);
+    changetype<Effect>(effect).newRecord = 0;
+  } else {
+    const record = privateRecord(header, effect, region, current, change);
+    if (record == 0) return EBUSY;
+    changetype<Effect>(effect).newRecord = <u32>record;
+  }
+  changetype<Effect>(effect).entry = entry;
+  const number = (<u32>effect - <u32>effectAt(header, 0)) / offsetof<Effect>() + 1;
+  store<u32>(effectOfEntry(header, entry), number);
+  return OK;
+}
+
+/** Delete and create of one and the same mapping, or there and back again, is nothing. */
+function dropNullEffects(header: usize): u32 {
+  const count = changetype<Header>(header).effectCount;
+  let left: u32 = 0;
+  for (let i: u32 = 0; i < count; i++) {
+    const effect = changetype<Effect>(effectAt(header, i));
+    const before: usize = effect.oldRecord;
+    const after: usize = effect.newRecord;
+    if (before != after && samePlace(before, after) && sameHost(before, after)) {
+      if (changetype<Record>(before).flags == changetype<Record>(after).flags) {
+        freeRecord(header, after);
+        effect.newRecord = <u32>before;
+      }
+    }
+    if (effect.oldRecord != effect.newRecord) left++;
+  }
+  return left;
+}
+
+/** The directory of an index that the transaction may edit. */
+function ownDirectory(header: usize, index: u32): usize {
+  const root = rootAt(header, spareRoot(header));
+  const published = directoryOf(rootAt(header, changetype<Header>(header).activeRoot), index);
+  let directory = directoryOf(root, index);
+  if (directory == published) {
+    directory = openDirectory(header, index);
+    setDirectory(root, index, directory);
+  }
+  return directory;
+}
+
+/** First half of apply: take the old records out. With `inPlace` a record that keeps its range stays for now. */
+function removeOld(header: usize, inPlace: bool): i32 {
+  const engine = changetype<Header>(header);
+  const count = engine.effectCount;
+  for (let i: u32 = 0; i < count; i++) {
+    const effect = changetype<Effect>(effectAt(header, i));
+    const before: usize = effect.oldRecord;
+    const after: usize = effect.newRecord;
+    if (before == after) continue;
+    const asId = effect.key / engine.maxSlots;
+    const gfn = ownDirectory(header, gfnIndexOf(asId));
+    const hva = ownDirectory(header, hvaIndexOf(asId));
+    if (before == 0) continue;
+    if (!(inPlace && samePlace(before, after))) {
+      if (!removeGfn(header, gfnIndexOf(asId), gfn, before)) return EBUSY;
+    }
+    if (!sameHost(before, after) && !removeHva(header, hvaIndexOf(asId), hva, before)) return EBUSY;
+  }
+  return OK;
+}
+
+/** Second half of apply: put the new records in, in the order of the entries that decided them. */
+function insertNew(header: usize, entries: u32, inPlace: bool): i32 {
+  const engine = changetype<Header>(header);
+  for (let entry: u32 = 0; entry < entries; entry++) {
+    const number = load<u32>(effectOfEntry(header, entry));
+    if (number == 0) continue;
+    const effect = changetype<Effect>(effectAt(header, number - 1));
+    const before: usize = effect.oldRecord;
+    const after: usize = effect.newRecord;
+    if (effect.entry != entry || after == 0 || before == after) continue;
+    const asId = effect.key / engine.maxSlots;
+    const gfn = ownDirectory(header, gfnIndexOf(asId));
+    const hva = ownDirectory(header, hvaIndexOf(asId));
+    if (inPlace && samePlace(before, after)) {
+      if (!replaceGfn(header, gfn, after)) return EBUSY;
+    } else {
+      const result = insertGfn(header, gfnIndexOf(asId), gfn, after);
+      if (result == POOL_EMPTY) return EBUSY;
+      if (result != INSERTED) {
+        const other = effectOf(header, slotKey(header, changetype<Record>(result).slot));
+        if (inPlace && other != 0 && changetype<Effect>(other).entry > entry) return AMBIGUOUS;
+        return refuse(header, entry, EEXIST);
+      }
+    }
+    if (sameHost(before, after)) {
+      if (!replaceHva(header, hva, after)) return EBUSY;
+    } else if (!insertHva(header, hvaIndexOf(asId), hva, after)) return EBUSY;
+  }
+  return OK;
+}
+
+/** The new layout on private copies. */
+function applyEffects(header: usize, entries: u32): i32 {
+  const engine = changetype<Header>(header);
+  const retiredTail = engine.retiredTail;
+  let result = removeOld(header, true);
+  if (result == OK) result = insertNew(header, entries, true);
+  if (result != AMBIGUOUS) return result;
+  dropDirectories(header);
+  engine.retiredTail = retiredTail;
+  result = removeOld(header, false);
+  return result == OK ? insertNew(header, entries, false) : result;
+}
+
+/** What KVM checks after the overlap: x86's highest gfn, then memory for the dirty bitmap of each new log. */
+function checkLimits(header: usize, entries: u32): i32 {
+  const engine = changetype<Header>(header);
+  const bitmaps = useDirtyBitmap(header);
+  let result = OK;
+  for (let entry: u32 = 0; entry < entries; entry++) {
+    const number = load<u32>(effectOfEntry(header, entry));
+    if (number == 0) continue;
+    const effect = changetype<Effect>(effectAt(header, number - 1));
+    if (effect.entry != entry || effect.newRecord == 0 || effect.newRecord == effect.oldRecord) continue;
+    const slot = changetype<Record>(<usize>effect.newRecord);
+    if (endGfn(effect.newRecord) - 1 > engine.maxGfn) return refuse(header, entry, EINVAL);
+    if (result == OK && bitmaps && slot.flags & KVM_MEM_LOG_DIRTY_PAGES && slot.bitmap == 0) {
+      slot.bitmap = <u32>createBitmap(header, slot.npages);
+      if (slot.bitmap == 0) result = refuse(header, entry, ENOMEM);
+    }
+  }
+  return result;
+}
+
+/** Give the private chunks of all private directories back. */
+function dropDirectories(header: usize): void {
+  const engine = changetype<Header>(header);
+  const root = rootAt(header, spareRoot(header));
+  const published = rootAt(header, engine.activeRoot);
+  const indexes = engine.addressSpaces << 1;
+  for (let index: u32 = 0; index < indexes; index++) {
+    const directory = directoryOf(root, index);
+    if (directory == directoryOf(published, index)) continue;
+    dropDirectory(header, directory);
+    setDirectory(root, index, directoryOf(published, index));
+  }
+}
+
+/** Forget the transaction. */
+function rollback(header: usize, retiredTail: u32): void {
+  const engine = changetype<Header>(header);
+  dropDirectories(header);
+  engine.retiredTail = retiredTail;
+  const count = engine.effectCount;
+  for (let i: u32 = 0; i < count; i++) {
+    const effect = changetype<Effect>(effectAt(header, i));
+    const before: usize = effect.oldRecord;
+    const after: usize = effect.newRecord;
+    if (after == 0 || after == before) continue;
+    const bitmap = changetype<Record>(after).bitmap;
+    if (bitmap != 0 && (before == 0 || changetype<Record>(before).bitmap != bitmap)) freeHeap(header, bitmap);
+    freeRecord(header, after);
+  }
+  clearEffects(header);
+  engine.intent = INTENT_IDLE;
+}
+
+/** Hand the finished layout to the readers, and what it replaced to the retired. */
+function publish(header: usize): void {
+  const engine = changetype<Header>(header);
+  const published = rootAt(header, engine.activeRoot);
+  const root = rootAt(header, spareRoot(header));
+  for (let asId: u32 = 0; asId < engine.addressSpaces; asId++) {
+    const gfn = directoryOf(root, gfnIndexOf(asId));
+    if (gfn == directoryOf(published, gfnIndexOf(asId))) continue;
+    closeDirectory(gfn);
+    const hva = directoryOf(root, hvaIndexOf(asId));
+    closeHva(header, hva);
+    closeDirectory(hva);
+    setGeneration(root, asId, generationOf(root, asId) + engine.addressSpaces);
+  }
+  changetype<Root>(root).commit += 1;
+  const count = engine.effectCount;
+  for (let i: u32 = 0; i < count; i++) {
+    const effect = changetype<Effect>(effectAt(header, i));
+    const before: usize = effect.oldRecord;
+    const after: usize = effect.newRecord;
+    if (before == 0 || before == after) continue;
+    const bitmap = changetype<Record>(before).bitmap;
+    retireRecord(header, before, bitmap != 0 && (after == 0 || changetype<Record>(after).bitmap != bitmap));
+  }
+  publishSpare(header);
+  for (let i: u32 = 0; i < count; i++) {
+    const effect = changetype<Effect>(effectAt(header, i));
+    setRecord(header, effect.key, effect.newRecord);
+  }
+  clearEffects(header);
+  engine.intent = INTENT_IDLE;
+}
+
+/** Checks, net effects and the private layout of `count` staged entries. */
+function build(header: usize, count: u32, version2: bool): i32 {
+  for (let entry: u32 = 0; entry < count; entry++) {
+    const result = stageEntry(header, entry, version2);
+    if (result != OK) return refuse(header, entry, result);
+  }
+  if (dropNullEffects(header) == 0) return UNCHANGED;
+  let result = applyEffects(header, count);
+  if (result != OK) return result;
+  // No guest_memfd can be bound yet; KVM looks at the descriptor after the overlap.
+  const first = changetype<Region>(regionAt(header, 0));
+  if (version2 && first.flags & KVM_MEM_GUEST_MEMFD && first.memorySize != 0) return refuse(header, 0, EBADF);
+  result = checkLimits(header, count);
+  return result == OK ? PUBLISHED : result;
+}
+
+/**
+ * Apply the `count` entries of the staging area as one change. `version2`: one entry, a struct
+ * kvm_userspace_memory_region2. Returns PUBLISHED, UNCHANGED, or a negative errno with errorEntry set; EBUSY means
+ * that the spare copies are still in use by readers, and nothing else is wrong.
+ */
+export function applyList(header: usize, count: u32, version2: bool): i32 {
+  const engine = changetype<Header>(header);
+  engine.errorEntry = -1;
+  if (count > engine.maxListEntries) return E2BIG;
+  if (spareRoot(header) == engine.oldestRoot) return EBUSY;
+  engine.intent = INTENT_BUILDING;
+  engine.transaction += 1;
+  memory.copy(rootAt(header, spareRoot(header)), rootAt(header, engine.activeRoot), ROOT_BYTES);
+  const retiredTail = engine.retiredTail;
+  const result = build(header, count, version2);
+  if (result == PUBLISHED) publish(header);
+  else rollback(header, retiredTail);
+  return result;
+}

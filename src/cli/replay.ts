@@ -1,0 +1,121 @@
+/**
+ * `memslots replay`: recorded boots, applied twice to two engines of the size KVM offers. One by one shows what the
+ * ioctl of today exposes to a reader; as lists, what is left of it when a commit is one atomic change.
+ */
+import { Command } from "commander";
+import { AsLists, asIdOf, type CommitWindow, OneByOne, type ReplayEngine } from "./commits.js";
+import { InputError } from "./jsonl.js";
+import { nothingReplayed, replayJson, replayText } from "./report.js";
+import { readTrace, type Trace } from "./trace.js";
+
+const ADDRESS_SPACES_MAX = 4;
+/** KVM_CAP_NR_MEMSLOTS of x86, which the recorded VMM was given. */
+const KVM_USER_MEM_SLOTS = 32764;
+
+/** Class MemslotEngine, handed in so that the bundle holds it once and a test may hand in another. */
+export interface EngineClass {
+  create(options: {
+    addressSpaces: number;
+    maxSlots: number;
+    maxVcpus: number;
+    maxListEntries: number;
+    pageShift: number;
+    maxPhysAddrBits: number;
+  }): Promise<ReplayEngine>;
+}
+
+/** What one way of applying the commits came to. */
+export interface Outcome {
+  readonly publications: number;
+  readonly windows: readonly CommitWindow[];
+}
+
+export interface Replay {
+  readonly trace: Trace;
+  readonly oneByOne: Outcome;
+  readonly list: Outcome;
+}
+
+export function replayCommand(engineClass: EngineClass): Command {
+  return new Command("replay")
+    .description("Replay recorded boots: every update by itself, and every commit as one atomic list.")
+    .argument("<file...>", "traces, .jsonl or .jsonl.gz; - is standard input")
+    .option("--json", "print one JSON object per file and line")
+    .addHelpText("after", HELP)
+    .action(async (files: string[], options: { json?: boolean }) => {
+      for (const file of files) {
+        try {
+          const replay = await replayTrace(await readTrace(file), engineClass);
+          print(replay, options.json === true);
+        } catch (error) {
+          // One bad file does not hide the results of the others.
+          if (!(error instanceof InputError)) throw error;
+          process.stderr.write(`memslots: ${error.message}\n`);
+          process.exitCode = 1;
+        }
+      }
+    });
+}
+
+/** @throws InputError with the line of an update that is refused. */
+export async function replayTrace(trace: Trace, engineClass: EngineClass): Promise<Replay> {
+  const addressSpaces = addressSpacesOf(trace);
+  const options = {
+    addressSpaces,
+    maxSlots: KVM_USER_MEM_SLOTS,
+    maxVcpus: addressSpaces,
+    maxListEntries: Math.max(1, ...trace.commits.map(({ updates }) => updates.length)),
+    pageShift: 12,
+    maxPhysAddrBits: 52,
+  };
+  const engines = [await engineClass.create(options), await engineClass.create(options)] as const;
+  try {
+    const oneByOne = new OneByOne(trace.file, engines[0], addressSpaces);
+    const list = new AsLists(trace.file, engines[1], addressSpaces);
+    for (const commit of trace.commits) {
+      oneByOne.apply(commit);
+      list.apply(commit);
+      if (JSON.stringify(oneByOne.slots()) !== JSON.stringify(list.slots())) {
+        throw new Error(`commit ${commit.id} as a list ends in another layout than its updates one by one`);
+      }
+    }
+    return {
+      trace,
+      oneByOne: { publications: oneByOne.publications, windows: oneByOne.windows },
+      list: { publications: list.publications, windows: list.windows },
+    };
+  } finally {
+    for (const engine of engines) engine.close();
+  }
+}
+
+function print(replay: Replay, json: boolean): void {
+  if (!json) {
+    process.stdout.write(`${replayText(replay)}\n`);
+    return;
+  }
+  process.stdout.write(`${JSON.stringify(replayJson(replay))}\n`);
+  const nothing = nothingReplayed(replay.trace);
+  if (nothing !== undefined) process.stderr.write(`memslots: ${replay.trace.file}: ${nothing}\n`);
+}
+
+function addressSpacesOf(trace: Trace): number {
+  let addressSpaces = 1;
+  for (const { slot, line } of trace.commits.flatMap(({ updates }) => updates)) {
+    addressSpaces = Math.max(addressSpaces, asIdOf(slot) + 1);
+    if (addressSpaces > ADDRESS_SPACES_MAX) {
+      const reason = `slot ${slot} is in address space ${asIdOf(slot)}, there are at most ${ADDRESS_SPACES_MAX}`;
+      throw new InputError(trace.file, line, reason);
+    }
+  }
+  return addressSpaces;
+}
+
+const HELP = `
+A window is a range of guest memory that is mapped before and after a commit and unmapped in between. "same" windows
+come back with the same translation and flags: nothing was to change for them. "remap" windows come back changed.
+
+Examples:
+  $ memslots replay pc-1g-reset.jsonl.gz
+  $ memslots replay --json traces/*.jsonl.gz | jq .oneByOne.windowPages
+  $ zcat boot.jsonl.gz | memslots replay -`;

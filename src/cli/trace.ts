@@ -1,0 +1,216 @@
+/**
+ * The recorded boot of a machine: what QEMU told KVM about guest memory, line by line.
+ * First line: the machine and its RAM blocks. Then, in time order, lines of four kinds, told apart by a field:
+ *   update    `slot`      one KVM_SET_USER_MEMORY_REGION
+ *   mark      `mark`      monitor command, event or state change; it tells when the machine ran
+ *   sections  `sections`  RAM sections a vhost listener was given after a commit (recorded without KVM)
+ *   romd      `romd`      a flash device enters or leaves its readable mode (recorded without KVM)
+ * The parser is strict about every field it knows and ignores those it does not know.
+ *
+ * Invariants of a Trace: the updates of a commit stand in one run of lines and commit ids ascend; every address is
+ * page aligned and exact as a number; block + off .. + size lies inside the block; only a delete has size 0.
+ */
+import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from "../uapi.js";
+import { BlockLayout } from "./blocks.js";
+import { InputError, type JsonLine, readJsonLines } from "./jsonl.js";
+
+const KINDS = ["create", "delete", "move", "flags"] as const;
+const PAGE_BYTES = 0x1000;
+/** Ends of guest and block ranges stay exact as numbers up to here. */
+const ADDRESS_MAX = Number.MAX_SAFE_INTEGER;
+const U32_MAX = 2 ** 32 - 1;
+const FLAGS = KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY;
+const ERRNO_MAX = 4095;
+
+export type UpdateKind = (typeof KINDS)[number];
+
+/** init: before the first instruction; paused: stopped since; running: the rest. */
+export type Phase = "init" | "paused" | "running";
+
+export interface Update {
+  readonly line: number;
+  readonly commit: number;
+  readonly kind: UpdateKind;
+  /** Address space << 16 | slot id. */
+  readonly slot: number;
+  readonly flags: number;
+  /** Bytes. */
+  readonly gpa: number;
+  /** Bytes, 0 for a delete. */
+  readonly size: number;
+  readonly hva: number;
+  /** What the recorded ioctl answered. */
+  readonly ret: number;
+}
+
+/** The updates of one memory transaction of the VMM. */
+export interface Commit {
+  readonly id: number;
+  readonly phase: Phase;
+  readonly updates: readonly Update[];
+}
+
+export interface Trace {
+  readonly file: string;
+  readonly machine: string;
+  readonly blocks: BlockLayout;
+  readonly commits: readonly Commit[];
+  readonly updates: number;
+  /** Section lists of a vhost listener; not zero only in a trace recorded without KVM. */
+  readonly sections: number;
+  /** Changes of a flash device's mode, likewise. */
+  readonly romds: number;
+}
+
+/** Read a trace, "-" from standard input. @throws InputError with the line that is wrong. */
+export async function readTrace(file: string): Promise<Trace> {
+  let parser: TraceParser | undefined;
+  for await (const line of readJsonLines(file)) {
+    if (parser === undefined) parser = new TraceParser(line);
+    else parser.take(line);
+  }
+  if (parser === undefined)
+    throw new InputError(file, 1, "the file is empty, its first line must name the machine");
+  return parser.trace();
+}
+
+class TraceParser {
+  readonly #file: string;
+  readonly #machine: string;
+  readonly #blocks: BlockLayout;
+  readonly #commits: { id: number; phase: Phase; updates: Update[] }[] = [];
+  #phase: Phase = "init";
+  #updates = 0;
+  #sections = 0;
+  #romds = 0;
+
+  constructor(header: JsonLine) {
+    this.#file = header.file;
+    this.#machine = header.text("machine");
+    for (const name of ["args", "note", "qemu", "source"]) if (header.has(name)) header.text(name);
+    this.#blocks = parseBlocks(header);
+  }
+
+  take(line: JsonLine): void {
+    if (line.has("machine")) line.fail("a second header");
+    line.number("t");
+    if (line.has("mark")) this.#phase = phaseAfter(line.text("mark"), this.#phase);
+    else if (line.has("sections")) this.#takeSections(line);
+    else if (line.has("romd")) this.#takeRomd(line);
+    else if (line.has("slot") || line.has("kind")) this.#takeUpdate(parseUpdate(line, this.#blocks), line);
+    else line.fail("unknown kind of line: it has none of slot, mark, sections, romd");
+  }
+
+  trace(): Trace {
+    return {
+      file: this.#file,
+      machine: this.#machine,
+      blocks: this.#blocks,
+      commits: this.#commits,
+      updates: this.#updates,
+      sections: this.#sections,
+      romds: this.#romds,
+    };
+  }
+
+  #takeUpdate(update: Update, line: JsonLine): void {
+    const last = this.#commits.at(-1);
+    if (last !== undefined && update.commit < last.id) {
+      line.fail(`commit ${update.commit} after commit ${last.id}: lines are out of order`);
+    }
+    if (last?.id === update.commit) last.updates.push(update);
+    else this.#commits.push({ id: update.commit, phase: this.#phase, updates: [update] });
+    this.#updates++;
+  }
+
+  #takeSections(line: JsonLine): void {
+    line.integer("commit", 0, Number.MAX_SAFE_INTEGER);
+    for (const name of ["sections", "added", "removed"]) {
+      line.list(name).forEach((value, index) => {
+        const section = line.inner(value, `${name}[${index}]`);
+        section.text("name");
+        for (const field of ["gpa", "size", "off"]) address(section, field);
+      });
+    }
+    this.#sections++;
+  }
+
+  #takeRomd(line: JsonLine): void {
+    line.text("romd");
+    line.integer("on", 0, 1);
+    this.#romds++;
+  }
+}
+
+function parseBlocks(header: JsonLine): BlockLayout {
+  const layout = new BlockLayout();
+  // A trace of a vhost listener has no host addresses, hence no blocks.
+  if (header.has("source") && !header.has("blocks")) return layout;
+  const blocks = header.inner(header.field("blocks"), `field "blocks"`);
+  for (const name of Object.keys(blocks.value)) {
+    const bytes = exact(
+      blocks,
+      blocks.hexOf(blocks.value[name], `length of block "${name}"`),
+      `block "${name}"`,
+    );
+    if (!layout.add(name, bytes))
+      header.fail(`block "${name}" of 0x${bytes.toString(16)} bytes: address space is full`);
+  }
+  return layout;
+}
+
+function parseUpdate(line: JsonLine, blocks: BlockLayout): Update {
+  const kind = KINDS.find((known) => known === line.text("kind"));
+  if (kind === undefined)
+    line.fail(`unknown kind "${line.text("kind")}", it must be one of ${KINDS.join(", ")}`);
+  const size = pageAligned(line, "size");
+  if (kind === "delete" && size !== 0) line.fail(`kind is delete, but size is 0x${size.toString(16)}`);
+  if (kind !== "delete" && size === 0) line.fail(`kind is ${kind}, but size 0x0 is a delete`);
+  const gpa = pageAligned(line, "gpa");
+  if (gpa + size > ADDRESS_MAX) line.fail(`gpa + size is beyond 2^53`);
+  const block = line.text("block");
+  const bytes = blocks.bytes(block);
+  if (bytes === undefined) line.fail(`unknown block "${block}", the header does not name it`);
+  const off = pageAligned(line, "off");
+  if (off + size > bytes) {
+    line.fail(
+      `off + size is 0x${(off + size).toString(16)}, but block "${block}" has 0x${bytes.toString(16)} bytes`,
+    );
+  }
+  return {
+    line: line.line,
+    commit: line.integer("commit", 0, Number.MAX_SAFE_INTEGER),
+    kind,
+    slot: line.integer("slot", 0, U32_MAX),
+    flags: line.integer("flags", 0, FLAGS),
+    gpa,
+    size,
+    hva: blocks.hva(block, off),
+    ret: line.integer("ret", -ERRNO_MAX, 0),
+  };
+}
+
+/** A stop before the machine ever ran leaves it where it is: not started. */
+function phaseAfter(mark: string, phase: Phase): Phase {
+  if (mark === "monitor: cont" || mark === "event: RESUME" || mark.startsWith("vm_state_notify running 1")) {
+    return "running";
+  }
+  const stops = mark === "event: STOP" || mark.startsWith("vm_state_notify running 0");
+  return stops && phase === "running" ? "paused" : phase;
+}
+
+function pageAligned(line: JsonLine, name: string): number {
+  const value = address(line, name);
+  if (value % PAGE_BYTES !== 0)
+    line.fail(`field "${name}" must be a multiple of 0x1000, it is 0x${value.toString(16)}`);
+  return value;
+}
+
+function address(line: JsonLine, name: string): number {
+  return exact(line, line.hex(name), `field "${name}"`);
+}
+
+function exact(line: JsonLine, value: bigint, what: string): number {
+  if (value > BigInt(ADDRESS_MAX)) line.fail(`${what} is 0x${value.toString(16)}, beyond 2^53`);
+  return Number(value);
+}

@@ -1,0 +1,117 @@
+/**
+ * Constants and structs of include/uapi/linux/kvm.h as far as memslots go, and their codecs.
+ * Struct bytes are little-endian, as on every machine that KVM runs on here.
+ */
+import { KvmError } from "./errno.js";
+
+/** Flag of a slot: keep a dirty log. */
+export const KVM_MEM_LOG_DIRTY_PAGES = 1 << 0;
+/** Flag of a slot: guest writes are refused (HVA_RO_BAD). */
+export const KVM_MEM_READONLY = 1 << 1;
+/** Flag of a slot: backed by a guest_memfd, KVM_SET_USER_MEMORY_REGION2 only. */
+export const KVM_MEM_GUEST_MEMFD = 1 << 2;
+
+/** KVM_SET_USER_MEMORY_REGION is supported. */
+export const KVM_CAP_USER_MEMORY = 3;
+/** Slots per address space; answers the engine's limit. */
+export const KVM_CAP_NR_MEMSLOTS = 10;
+/** KVM_MEM_READONLY is supported. */
+export const KVM_CAP_READONLY_MEM = 81;
+/** Number of address spaces. */
+export const KVM_CAP_MULTI_ADDRESS_SPACE = 118;
+/** Obsolete first version, refused like KVM does. */
+export const KVM_CAP_MANUAL_DIRTY_LOG_PROTECT = 166;
+/** Manual dirty log protection; answers the mask of the bits below. */
+export const KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 = 168;
+/** Dirty ring; answers its largest size in bytes. */
+export const KVM_CAP_DIRTY_LOG_RING = 192;
+/** KVM_SET_USER_MEMORY_REGION2 is supported. */
+export const KVM_CAP_USER_MEMORY2 = 231;
+/**
+ * Longest list that setUserMemoryRegionList takes. The RFC named no capability and mainline has no list, so the
+ * number is this library's own, out of the range that Linux hands out.
+ */
+export const KVM_CAP_USER_MEMORY_REGION_LIST = 0x6d73_0001;
+
+/** args[0] of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: GET_DIRTY_LOG leaves the bits, CLEAR_DIRTY_LOG removes them. */
+export const KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE = 1 << 0;
+/** args[0] of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: a new bitmap starts with every page dirty. */
+export const KVM_DIRTY_LOG_INITIALLY_SET = 1 << 1;
+
+/** KVM's limit of pages per slot, inclusive (KVM_MEM_MAX_NR_PAGES). */
+export const KVM_MEM_MAX_NR_PAGES = 2 ** 31 - 1;
+/** End of user addresses with 4-level paging; userspaceAddr + memorySize may equal it. */
+export const TASK_SIZE_MAX = 0x7fff_ffff_f000;
+
+/** Result of a translation where no slot maps the page (KVM_HVA_ERR_BAD). */
+export const HVA_BAD = -1;
+/** Result of a write translation in a READONLY slot (KVM_HVA_ERR_RO_BAD). */
+export const HVA_RO_BAD = -2;
+
+/** Bytes of struct kvm_userspace_memory_region. */
+export const KVM_USERSPACE_MEMORY_REGION_BYTES = 32;
+/** Bytes of struct kvm_userspace_memory_region2. */
+export const KVM_USERSPACE_MEMORY_REGION2_BYTES = 160;
+
+/** struct kvm_userspace_memory_region. Addresses are in bytes; a number is exact up to 2^53, a bigint up to 2^64. */
+export interface MemoryRegion {
+  /** Address space << 16 | slot id. */
+  slot: number;
+  /** KVM_MEM_* bits. */
+  flags: number;
+  /** First guest-physical address, a multiple of the page size. */
+  guestPhysAddr: number | bigint;
+  /** Bytes, a multiple of the page size; 0 deletes the slot. */
+  memorySize: number | bigint;
+  /** Host address of the first byte, a multiple of the page size. */
+  userspaceAddr: number | bigint;
+}
+
+/** struct kvm_userspace_memory_region2. */
+export interface MemoryRegion2 extends MemoryRegion {
+  /** Byte offset in the guest_memfd; read only with KVM_MEM_GUEST_MEMFD. */
+  guestMemfdOffset?: number | bigint;
+  /** Descriptor of the guest_memfd; read only with KVM_MEM_GUEST_MEMFD. */
+  guestMemfd?: number;
+}
+
+function viewOf(bytes: Uint8Array, need: number, op: string): DataView {
+  if (bytes.byteLength < need) {
+    throw new KvmError(-14, op, { reason: `the struct has ${need} bytes, ${bytes.byteLength} can be read` });
+  }
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Encode struct kvm_userspace_memory_region as the bytes that a C program hands to the ioctl. */
+export function encodeMemoryRegion(region: MemoryRegion): Uint8Array {
+  const bytes = new Uint8Array(KVM_USERSPACE_MEMORY_REGION_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, region.slot, true);
+  view.setUint32(4, region.flags, true);
+  view.setBigUint64(8, BigInt(region.guestPhysAddr), true);
+  view.setBigUint64(16, BigInt(region.memorySize), true);
+  view.setBigUint64(24, BigInt(region.userspaceAddr), true);
+  return bytes;
+}
+
+/** Decode struct kvm_userspace_memory_region. @throws KvmError EFAULT when fewer than 32 bytes can be read. */
+export function decodeMemoryRegion(bytes: Uint8Array, op = "decodeMemoryRegion"): MemoryRegion {
+  const view = viewOf(bytes, KVM_USERSPACE_MEMORY_REGION_BYTES, op);
+  return {
+    slot: view.getUint32(0, true),
+    flags: view.getUint32(4, true),
+    guestPhysAddr: view.getBigUint64(8, true),
+    memorySize: view.getBigUint64(16, true),
+    userspaceAddr: view.getBigUint64(24, true),
+  };
+}
+
+/** Decode struct kvm_userspace_memory_region2. @throws KvmError EFAULT when fewer than 160 bytes can be read. */
+export function decodeMemoryRegion2(bytes: Uint8Array, op = "decodeMemoryRegion2"): MemoryRegion2 {
+  const view = viewOf(bytes, KVM_USERSPACE_MEMORY_REGION2_BYTES, op);
+  return {
+    ...decodeMemoryRegion(bytes, op),
+    guestMemfdOffset: view.getBigUint64(32, true),
+    guestMemfd: view.getInt32(40, true),
+  };
+}

@@ -1,0 +1,116 @@
+/**
+ * A vCPU: one reader line, and the raw calls bound to it. The functions are closures over constants, not methods that
+ * look their fields up: a translation is one call into wasm.
+ */
+import { KvmError } from "./errno.js";
+import { BATCH_ENTRIES, type EngineExports } from "./layout.js";
+import type { MemoryViews } from "./memory.js";
+import { show } from "./region.js";
+
+/** Options of `engine.vcpu`. */
+export interface VcpuOptions {
+  /** Address space of its lookups; 0 if not given. */
+  asId?: number;
+}
+
+/** A vCPU. All addresses are in bytes; none of its functions waits. */
+export interface Vcpu {
+  /** Address of its reader line, the `reader` of the wasm ABI. */
+  readonly reader: number;
+  /** Address space of its lookups; may be changed at any time (SMM). @throws RangeError */
+  asId: number;
+  /**
+   * Begin a read section: until `exit` every lookup answers from one layout. Sections nest. Mirrors srcu_read_lock.
+   * @returns true if the layout is another than in the vCPU's last section: flush what was derived from it.
+   */
+  enter(): boolean;
+  /** End the section, or its innermost nesting. */
+  exit(): void;
+  /** Inside a section, move on to the newest layout. @returns true if it is another one. */
+  refresh(): boolean;
+  /** Host address for a write to `gpa`, HVA_BAD, or HVA_RO_BAD in a READONLY slot. Mirrors kvm_vcpu_gfn_to_hva. */
+  gpaToHva(gpa: number): number;
+  /** Host address for a read of `gpa`, or HVA_BAD. Mirrors kvm_vcpu_gfn_to_hva_prot. */
+  gpaToHvaRead(gpa: number): number;
+  /** Number (address space << 16 | id) of the slot that maps frame `gfn`, or -1. Mirrors kvm_vcpu_gfn_to_memslot. */
+  gfnToSlot(gfn: number): number;
+  /**
+   * Translate gpas[i] to hvas[i] for all i, from one layout. Arrays over the engine's own memory are not copied.
+   * @param write write translations (the default), or read translations
+   * @throws RangeError if hvas is shorter than gpas
+   */
+  translate(gpas: Float64Array, hvas: Float64Array, write?: boolean): void;
+  /** The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors kvm_vcpu_mark_page_dirty. */
+  markDirty(gpa: number): void;
+  /** End any section and give the reader line back. The vCPU must not be used any more. */
+  release(): void;
+}
+
+/** Claim a reader line. @throws KvmError EAGAIN if all are taken, RangeError for an unknown address space */
+export function createVcpu(
+  wasm: EngineExports,
+  views: MemoryViews,
+  memory: WebAssembly.Memory,
+  claim: { engine: number; owner: number; maxVcpus: number },
+  options: VcpuOptions,
+): Vcpu {
+  const reader = wasm.claimVcpu(claim.engine, claim.owner) >>> 0;
+  if (reader === 0) {
+    throw new KvmError(-11, "vcpu", { reason: `all ${claim.maxVcpus} vCPUs (maxVcpus) are in use` });
+  }
+  const { enterSection, exitSection, refreshSection, translateBatch, translateMany } = wasm;
+  const { gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
+  const batch = wasm.batchOf(reader) >>> 0;
+  let current = 0;
+
+  function setAsId(asId: number): void {
+    if (!Number.isInteger(asId) || asId < 0 || wasm.setAddressSpace(reader, asId) === 0) {
+      throw new RangeError(`asId must be an address space of the engine, not ${show(asId)}`);
+    }
+    current = asId;
+  }
+
+  function translate(gpas: Float64Array, hvas: Float64Array, write = true): void {
+    const count = gpas.length;
+    if (hvas.length < count) throw new RangeError(`hvas must have ${count} elements, not ${hvas.length}`);
+    if (gpas.buffer === memory.buffer && hvas.buffer === memory.buffer) {
+      translateMany(reader, gpas.byteOffset, hvas.byteOffset, count, write ? 1 : 0);
+      return;
+    }
+    enterSection(reader);
+    const first = batch / 8;
+    const scratch = views.doubles(batch + BATCH_ENTRIES * 8);
+    for (let done = 0; done < count; done += BATCH_ENTRIES) {
+      const n = Math.min(BATCH_ENTRIES, count - done);
+      for (let i = 0; i < n; i++) scratch[first + i] = gpas[done + i]!;
+      translateBatch(reader, n, write ? 1 : 0);
+      for (let i = 0; i < n; i++) hvas[done + i] = scratch[first + i]!;
+    }
+    exitSection(reader);
+  }
+
+  try {
+    setAsId(options.asId ?? 0);
+  } catch (error) {
+    wasm.releaseReader(reader);
+    throw error;
+  }
+  return {
+    reader,
+    get asId() {
+      return current;
+    },
+    set asId(asId: number) {
+      setAsId(asId);
+    },
+    enter: () => enterSection(reader) !== 0,
+    exit: () => exitSection(reader),
+    refresh: () => refreshSection(reader) !== 0,
+    gpaToHva: (gpa) => gpaToHva(reader, gpa),
+    gpaToHvaRead: (gpa) => gpaToHvaRead(reader, gpa),
+    gfnToSlot: (gfn) => gfnToSlot(reader, gfn),
+    translate,
+    markDirty: (gpa) => markDirty(reader, gpa),
+    release: () => wasm.releaseReader(reader),
+  };
+}

@@ -1,0 +1,292 @@
+/** KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG: contents, every errno in its order, and the capabilities behind them. */
+import * as assert from "uvu/assert";
+import { ERRNO } from "../../src/errno.js";
+import {
+  KVM_CAP_DIRTY_LOG_RING,
+  KVM_CAP_MANUAL_DIRTY_LOG_PROTECT,
+  KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+  KVM_DIRTY_LOG_INITIALLY_SET,
+  KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
+  KVM_MEM_LOG_DIRTY_PAGES,
+} from "../../src/uapi.js";
+import { bitmapOf, dirtyPages } from "../support/bitmap.js";
+import {
+  behaviour,
+  type Create,
+  enableManualProtect,
+  errnoOf,
+  type Implementation,
+  PAGE_SIZE,
+  setMemoryRegion,
+  slotNumber,
+} from "../support/implementation.js";
+
+const { E2BIG, EFAULT, EINVAL, ENOENT, ENXIO } = ERRNO;
+const LOG = KVM_MEM_LOG_DIRTY_PAGES;
+
+function addSlot(vm: Implementation, slot: number, npages: number, flags = LOG): void {
+  setMemoryRegion(vm, slot, flags, slot * 0x100_0000, npages * PAGE_SIZE, slot * 0x100_0000);
+}
+
+function markPages(vm: Implementation, slot: number, ...pages: number[]): void {
+  for (const page of pages) vm.markDirty(slot * 0x100_0000 + page * PAGE_SIZE);
+}
+
+function getDirtyPages(vm: Implementation, slot: number): number[] {
+  return dirtyPages(vm.getDirtyLog(slot));
+}
+
+function __clear(
+  vm: Implementation,
+  slot: number,
+  firstPage: number | bigint,
+  numPages: number,
+  bits: number[],
+): number {
+  return errnoOf(() => vm.clearDirtyLog(slot, firstPage, numPages, bitmapOf(bits, numPages)));
+}
+
+export function dirtyLogSuite(name: string, create: Create): void {
+  behaviour(`${name} dirty-log`, create, (check) => {
+    check("a log has whole words of 64 pages", {}, (vm) => {
+      for (const [slot, [npages, bytes]] of [
+        [1, 8],
+        [63, 8],
+        [64, 8],
+        [65, 16],
+        [128, 16],
+        [129, 24],
+        [262147, 32776],
+      ].entries()) {
+        vm.setUserMemoryRegion({
+          slot,
+          flags: LOG,
+          guestPhysAddr: slot * 2 ** 32,
+          memorySize: npages! * PAGE_SIZE,
+          userspaceAddr: 0,
+        });
+        assert.is(vm.getDirtyLog(slot).byteLength, bytes, `${npages} pages`);
+      }
+    });
+
+    check("a page is dirty once marked, at whichever byte", {}, (vm) => {
+      addSlot(vm, 1, 130);
+      markPages(vm, 1, 0, 63, 64, 129);
+      vm.markDirty(0x100_0000 + 70 * PAGE_SIZE + 4095);
+      assert.equal(getDirtyPages(vm, 1), [0, 63, 64, 70, 129]);
+    });
+
+    check("a mark beside a slot or without a log is lost", {}, (vm) => {
+      addSlot(vm, 1, 4);
+      addSlot(vm, 2, 4, 0);
+      markPages(vm, 1, -1, 4);
+      markPages(vm, 2, 0, 3);
+      assert.equal(getDirtyPages(vm, 1), []);
+    });
+
+    check("a vCPU marks like the engine", {}, (vm) => {
+      addSlot(vm, 0, 4);
+      const vcpu = vm.vcpu({ asId: 0 });
+      vcpu.enter();
+      vcpu.markDirty(2 * PAGE_SIZE + 8);
+      vcpu.exit();
+      vcpu.release();
+      assert.equal(getDirtyPages(vm, 0), [2]);
+    });
+
+    check("a translation alone marks nothing", {}, (vm) => {
+      addSlot(vm, 0, 4);
+      vm.gpaToHva(0);
+      vm.gpaToHvaRead(PAGE_SIZE);
+      assert.equal(getDirtyPages(vm, 0), []);
+    });
+
+    check("without manual protect a get takes the bits", {}, (vm) => {
+      addSlot(vm, 1, 70);
+      markPages(vm, 1, 0, 69);
+      assert.equal(getDirtyPages(vm, 1), [0, 69]);
+      assert.equal(getDirtyPages(vm, 1), []);
+    });
+
+    check("with manual protect a get leaves them, a clear takes them", {}, (vm) => {
+      enableManualProtect(vm);
+      addSlot(vm, 1, 130);
+      markPages(vm, 1, 1, 64, 127, 128);
+      assert.equal(getDirtyPages(vm, 1), [1, 64, 127, 128]);
+      assert.is(__clear(vm, 1, 0, 130, [64]), 0);
+      assert.equal(getDirtyPages(vm, 1), [1, 127, 128]);
+      assert.is(__clear(vm, 1, 64, 64, [63]), 0, "bits count from firstPage");
+      assert.equal(getDirtyPages(vm, 1), [1, 128]);
+      assert.is(__clear(vm, 1, 128, 2, [0, 1, 2, 63]), 0, "bits past the end do not matter");
+      assert.equal(getDirtyPages(vm, 1), [1]);
+      assert.is(__clear(vm, 1, 0, 64, [5, 6]), 0, "nor do clean pages");
+      assert.equal(getDirtyPages(vm, 1), [1]);
+    });
+
+    check("a clear works without manual protect too", {}, (vm) => {
+      addSlot(vm, 1, 70);
+      markPages(vm, 1, 4, 65);
+      assert.is(__clear(vm, 1, 64, 6, [1]), 0);
+      assert.equal(getDirtyPages(vm, 1), [4]);
+    });
+
+    check("a range to clear is of whole words or ends with the slot", {}, (vm) => {
+      enableManualProtect(vm);
+      addSlot(vm, 1, 130);
+      for (const [firstPage, numPages, errno] of [
+        [1, 63, -EINVAL],
+        [63, 67, -EINVAL],
+        [0, 63, -EINVAL],
+        [0, 129, -EINVAL],
+        [0, 131, -EINVAL],
+        [64, 67, -EINVAL],
+        [128, 1, -EINVAL],
+        [192, 0, -EINVAL],
+        [192, 1, -EINVAL],
+        [0xffff_ffff_ffff_ffc0n, 64, -EINVAL],
+        [0, 64, 0],
+        [0, 128, 0],
+        [0, 130, 0],
+        [64, 66, 0],
+        [128, 2, 0],
+        [0, 0, 0],
+        [64, 0, 0],
+        [128, 0, 0],
+      ] as const) {
+        assert.is(__clear(vm, 1, firstPage, numPages, []), errno, `[${firstPage}, +${numPages})`);
+      }
+      assert.is(
+        errnoOf(() => vm.clearDirtyLog(1, 0, 0xffff_ffc0, new Uint8Array(8))),
+        -EINVAL,
+      );
+    });
+
+    check("first page = npages is in range only for whole words", {}, (vm) => {
+      addSlot(vm, 1, 128);
+      assert.is(__clear(vm, 1, 128, 0, []), 0);
+      assert.is(__clear(vm, 1, 128, 1, []), -EINVAL);
+      assert.is(__clear(vm, 1, 192, 0, []), -EINVAL);
+    });
+
+    check("a bitmap that is too short is EFAULT, after everything else", {}, (vm) => {
+      enableManualProtect(vm);
+      addSlot(vm, 1, 130);
+      markPages(vm, 1, 1);
+      const clear = (firstPage: number, numPages: number) =>
+        errnoOf(() => vm.clearDirtyLog(1, firstPage, numPages, new Uint8Array(0)));
+      assert.is(clear(0, 130), -EFAULT);
+      assert.is(clear(0, 131), -EINVAL);
+      assert.is(clear(1, 0), -EINVAL);
+      assert.is(clear(0, 0), 0);
+      assert.is(
+        errnoOf(() => vm.clearDirtyLog(1, 0, 130, new Uint8Array(23))),
+        -EFAULT,
+      );
+      assert.equal(getDirtyPages(vm, 1), [1]);
+    });
+
+    check(
+      "an id out of range is EINVAL, a slot without a log ENOENT",
+      { maxSlots: 16, addressSpaces: 2 },
+      (vm) => {
+        addSlot(vm, 1, 4, 0);
+        const get = (slot: number) => errnoOf(() => vm.getDirtyLog(slot));
+        for (const slot of [16, 0xffff, slotNumber(2, 0), slotNumber(0xffff, 0xffff)]) {
+          assert.is(get(slot), -EINVAL, `get of slot ${slot}`);
+          assert.is(__clear(vm, slot, 0, 64, []), -EINVAL, `clear of slot ${slot}`);
+        }
+        for (const slot of [0, 1, 15, slotNumber(1, 1)]) {
+          assert.is(get(slot), -ENOENT, `get of slot ${slot}`);
+          assert.is(__clear(vm, slot, 0, 64, []), -ENOENT, `clear of slot ${slot}`);
+          assert.is(__clear(vm, slot, 1, 1, []), -EINVAL, "the alignment of firstPage comes first");
+        }
+      },
+    );
+
+    check("manual protect takes 0, 1 and 3, at any time and at once", {}, (vm) => {
+      const enable = (...args: number[]) =>
+        errnoOf(() => vm.enableCap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, ...args));
+      assert.is(vm.checkExtension(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2), 3);
+      for (const arg of [0, 1, 3]) assert.is(enable(arg), 0);
+      for (const arg of [2, 4, 5, 7, 0x1_0000]) assert.is(enable(arg), -EINVAL, `args[0] = ${arg}`);
+      assert.is(enable(1), 0);
+      addSlot(vm, 1, 4);
+      markPages(vm, 1, 2);
+      assert.equal(getDirtyPages(vm, 1), [2]);
+      assert.is(enable(0), 0);
+      assert.equal(getDirtyPages(vm, 1), [2], "this get takes the bit");
+      assert.equal(getDirtyPages(vm, 1), []);
+    });
+
+    check("the first manual protect is obsolete, an unknown capability invalid", {}, (vm) => {
+      assert.is(vm.checkExtension(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT), 0);
+      assert.is(
+        errnoOf(() => vm.enableCap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT, 1)),
+        -EINVAL,
+      );
+      assert.is(vm.checkExtension(0xffff), 0);
+      assert.is(
+        errnoOf(() => vm.enableCap(0xffff, 1)),
+        -EINVAL,
+      );
+    });
+
+    check("INITIALLY_SET fills new bitmaps to the last page and no further", {}, (vm) => {
+      addSlot(vm, 1, 66);
+      vm.enableCap(
+        KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+        KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET,
+      );
+      assert.equal(getDirtyPages(vm, 1), [], "an existing bitmap is left alone");
+      for (const [slot, npages] of [
+        [2, 1],
+        [3, 63],
+        [4, 64],
+        [5, 65],
+        [6, 200],
+      ] as const) {
+        addSlot(vm, slot, npages);
+        assert.equal(getDirtyPages(vm, slot), [...Array(npages).keys()], `${npages} pages`);
+      }
+    });
+
+    check("with the dirty ring there is no bitmap, before any other check", {}, (vm) => {
+      addSlot(vm, 1, 4);
+      assert.is(
+        errnoOf(() => vm.enableCap(KVM_CAP_DIRTY_LOG_RING, 4096)),
+        0,
+      );
+      addSlot(vm, 2, 4);
+      for (const slot of [1, 2, 9, 0xffff]) {
+        assert.is(
+          errnoOf(() => vm.getDirtyLog(slot)),
+          -ENXIO,
+        );
+        assert.is(__clear(vm, slot, 0, 4, [0]), -ENXIO);
+        assert.is(__clear(vm, slot, 1, 4, [0]), -ENXIO);
+      }
+    });
+
+    check("a dirty ring has a power of two of bytes, from 4096 to 1 MiB", {}, (vm) => {
+      const enable = (bytes: number | bigint) => errnoOf(() => vm.enableCap(KVM_CAP_DIRTY_LOG_RING, bytes));
+      assert.is(vm.checkExtension(KVM_CAP_DIRTY_LOG_RING), 1 << 20);
+      for (const bytes of [0, 1, 2048, 4095, 4097, 12288, 2 ** 20 + 4096, 3n << 40n]) {
+        assert.is(enable(bytes), -EINVAL, `${bytes} bytes`);
+      }
+      assert.is(enable(2 ** 21), -E2BIG);
+      assert.is(enable(2n ** 63n), -E2BIG);
+      assert.is(enable(2 ** 20), 0);
+      assert.is(enable(2 ** 20), -EINVAL, "only once");
+      assert.is(enable(2 ** 21), -E2BIG, "too large comes before already enabled");
+    });
+
+    check("a dirty ring comes before the first vCPU", {}, (vm) => {
+      const vcpu = vm.vcpu({ asId: 0 });
+      assert.is(
+        errnoOf(() => vm.enableCap(KVM_CAP_DIRTY_LOG_RING, 4096)),
+        -EINVAL,
+      );
+      vcpu.release();
+    });
+  });
+}

@@ -1,0 +1,29 @@
+/** All behaviour suites of one implementation. */
+import type { Create } from "../support/implementation.js";
+import { addressSpacesSuite } from "./address-spaces.js";
+import { allOrNothingSuite } from "./all-or-nothing.js";
+import { badInputSuite } from "./bad-input.js";
+import { dirtyBitmapSuite } from "./dirty-bitmap.js";
+import { dirtyLogSuite } from "./dirty-log.js";
+import { hvaLookupSuite } from "./hva-lookup.js";
+import { listsSuite } from "./lists.js";
+import { lookupsSuite } from "./lookups.js";
+import { memslotModificationStressSuite } from "./memslot-modification-stress.js";
+import { memslotPerfSuite } from "./memslot-perf.js";
+import { regionErrorsSuite } from "./region-errors.js";
+import { setMemoryRegionSuite } from "./set-memory-region.js";
+
+export function behaviourSuites(name: string, create: Create): void {
+  setMemoryRegionSuite(name, create);
+  regionErrorsSuite(name, create);
+  addressSpacesSuite(name, create);
+  lookupsSuite(name, create);
+  hvaLookupSuite(name, create);
+  dirtyLogSuite(name, create);
+  dirtyBitmapSuite(name, create);
+  listsSuite(name, create);
+  allOrNothingSuite(name, create);
+  memslotModificationStressSuite(name, create);
+  memslotPerfSuite(name, create);
+  badInputSuite(name, create);
+}

@@ -1,0 +1,23 @@
+/** Bad input must name file, line and reason. uvu's `throws` with a string would take any error for the right one. */
+import * as assert from "uvu/assert";
+import { InputError } from "../../src/cli/jsonl.js";
+
+export async function throwsInputError(
+  read: () => Promise<unknown>,
+  file: string,
+  line: number | undefined,
+  reason: RegExp,
+): Promise<void> {
+  let error: unknown;
+  try {
+    await read();
+  } catch (thrown) {
+    error = thrown;
+  }
+  assert.instance(error, InputError);
+  const { file: where, line: at, reason: why, message } = error as InputError;
+  assert.is(where, file);
+  assert.is(at, line, message);
+  assert.match(why, reason);
+  assert.is(message, line === undefined ? `${file}: ${why}` : `${file}:${line}: ${why}`);
+}

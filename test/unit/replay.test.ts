@@ -1,0 +1,390 @@
+/** Replayed boots: the figures recorded beside them, windows known by hand, windows found by an independent count. */
+import { fileURLToPath } from "node:url";
+import { MemslotEngine } from "memslots";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { AsLists, type ReplayVcpu } from "../../src/cli/commits.js";
+import { lossesOf } from "../../src/cli/losses.js";
+import { type EngineClass, type Replay, replayTrace } from "../../src/cli/replay.js";
+import { replayJson, replayText } from "../../src/cli/report.js";
+import { readTrace } from "../../src/cli/trace.js";
+import { HVA_BAD } from "../../src/uapi.js";
+import { throwsInputError } from "../support/inputerror.js";
+import { randomBoot } from "../support/pagewindows.js";
+import { random } from "../support/random.js";
+import { jsonlFile } from "../support/tempfile.js";
+
+const TRACES = fileURLToPath(new URL("../traces/qemu/", import.meta.url));
+const PAGE = 0x1000;
+const HEADER = { machine: "m", blocks: { ram: "0x100000", rom: "0x10000" } };
+
+/** Of each boot: updates, commits, windows while running (same, remap), windows before the start or while paused. */
+const BOOTS: Record<string, [number, number, number, number, number]> = {
+  "pc-128m-std": [35, 11, 14, 4, 5],
+  "pc-1g-default": [67, 23, 33, 4, 5],
+  "pc-1g-cirrus": [35, 11, 14, 4, 5],
+  "q35-1g-default": [69, 25, 33, 4, 5],
+  "q35-5g-std": [38, 14, 14, 4, 5],
+  "microvm-1g": [6, 3, 0, 0, 3],
+  "pc-1g-reset": [91, 27, 52, 4, 5],
+  "q35-1g-reset": [65, 21, 33, 4, 5],
+  "pc-1g-hotplug": [66, 22, 33, 4, 5],
+  "pc-1g-migrate": [67, 15, 14, 4, 5],
+  "q35-5g-migrate-smp2": [74, 18, 14, 4, 5],
+  "guest-pc-128m-std": [301, 126, 142, 20, 5],
+  "guest-pc-1g-cirrus": [771, 333, 142, 283, 5],
+  "q35-1g-ovmf-kvm": [12, 7, 0, 0, 5],
+  "pc-1g-ovmf-kvm": [10, 5, 0, 0, 5],
+};
+
+const WINDOW_PAGES: Record<string, number> = {
+  "pc-1g-reset": 2_619_977,
+  "q35-5g-std": 2_620_675,
+  "guest-pc-1g-cirrus": 2_101_747,
+  "microvm-1g": 262_144,
+};
+
+/** Windows of pc-1g-reset by commit: start, end, kind, ioctls from the one that unmapped to the one that mapped. */
+const RESET_WINDOWS: Record<number, [number, number, "same" | "remap", number][]> = {
+  114: [
+    [0xc0000, 0xd0000, "remap", 3],
+    [0xd0000, 0xe0000, "same", 4],
+    [0xe0000, 0xf0000, "same", 4],
+    [0xf0000, 0x100000, "remap", 5],
+    [0x100000, 0x40000000, "same", 4],
+  ],
+  115: [
+    [0xc0000, 0xd0000, "same", 4],
+    [0xd0000, 0xe0000, "remap", 3],
+    [0xe0000, 0xf0000, "remap", 2],
+    [0xf0000, 0x40000000, "same", 1],
+  ],
+  127: [
+    [0xc0000, 0xca000, "same", 1],
+    [0xca000, 0xcd000, "same", 2],
+    [0xcd000, 0xd0000, "same", 3],
+    [0xd0000, 0xf0000, "same", 4],
+    [0xf0000, 0x100000, "same", 5],
+    [0x100000, 0x40000000, "same", 6],
+  ],
+  128: [
+    [0xcd000, 0xd0000, "same", 2],
+    [0xd0000, 0xe8000, "same", 1],
+    [0xe8000, 0xf0000, "same", 2],
+  ],
+  136: [
+    [0xc0000, 0xca000, "same", 6],
+    [0xca000, 0xcd000, "same", 5],
+    [0xcd000, 0xd0000, "same", 4],
+    [0xd0000, 0xe8000, "same", 5],
+    [0xe8000, 0xf0000, "same", 5],
+    [0xf0000, 0x100000, "same", 4],
+    [0x100000, 0x40000000, "same", 3],
+  ],
+};
+
+async function replayFile(file: string, engineClass: EngineClass = MemslotEngine): Promise<Replay> {
+  return replayTrace(await readTrace(file), engineClass);
+}
+
+type Change = [
+  slot: number,
+  gpaPage: number,
+  npages: number,
+  hostPage: number,
+  flags?: number,
+  block?: string,
+];
+
+/** Lines of a trace from commits of changes; 0 pages is a delete. */
+function lines(commits: readonly (readonly Change[])[]): object[] {
+  const live = new Map<number, number>();
+  return commits.flatMap((changes, commit) =>
+    changes.map(([slot, gpaPage, npages, hostPage, flags = 0, block = "ram"]) => {
+      const old = live.get(slot);
+      const kind =
+        npages === 0 ? "delete" : old === undefined ? "create" : old === gpaPage ? "flags" : "move";
+      if (npages === 0) live.delete(slot);
+      else live.set(slot, gpaPage);
+      const [gpa, size, off] = [gpaPage, npages, hostPage].map((pages) => `0x${(pages * PAGE).toString(16)}`);
+      return { t: commit, commit, slot, kind, flags, gpa, size, block, off, ret: 0 };
+    }),
+  );
+}
+
+/** Windows, one by one, of the last commit: [first page, end page, unmapped, mapped, kind]. */
+async function windowsOfLast(commits: readonly (readonly Change[])[]) {
+  const { oneByOne, list } = await replayFile(jsonlFile([HEADER, ...lines(commits)]));
+  assert.equal(list.windows, []);
+  return oneByOne.windows
+    .filter(({ commit }) => commit === commits.length - 1)
+    .map((w) => [w.start / PAGE, w.end / PAGE, w.unmapped, w.mapped, w.same ? "same" : "remap"]);
+}
+
+for (const [name, [updates, commits, same, remap, stopped]] of Object.entries(BOOTS)) {
+  test(`${name}: windows as recorded one by one, none as lists`, async () => {
+    const replay = await replayFile(`${TRACES}${name}.jsonl.gz`);
+    const running = replay.oneByOne.windows.filter(({ phase }) => phase === "running");
+    assert.is(running.filter((window) => window.same).length, same);
+    assert.is(running.filter((window) => !window.same).length, remap);
+    const json = replayJson(replay);
+    assert.is(json.updates, updates);
+    assert.is(json.commits, commits);
+    assert.is(json.machine, name);
+    assert.is(json.oneByOne.windows, same + remap + stopped);
+    assert.is(json.oneByOne.same + json.oneByOne.remap, json.oneByOne.windows);
+    assert.is(json.oneByOne.publications, updates);
+    // In these boots every commit has a net effect.
+    assert.equal(json.list, { publications: commits, windows: 0, windowPages: 0 });
+    if (name in WINDOW_PAGES) assert.is(json.oneByOne.windowPages, WINDOW_PAGES[name]);
+  });
+}
+
+test("pc-1g-reset: each window of a firmware pass, and all RAM lost 9 times while running", async () => {
+  const { trace, oneByOne } = await replayFile(`${TRACES}pc-1g-reset.jsonl.gz`);
+  for (const [commit, expected] of Object.entries(RESET_WINDOWS)) {
+    const windows = oneByOne.windows.filter((window) => window.commit === Number(commit));
+    assert.equal(
+      windows.map((w) => [w.start, w.end, w.same ? "same" : "remap", w.mapped - w.unmapped]),
+      expected,
+      `commit ${commit}`,
+    );
+  }
+  const [largest] = lossesOf(oneByOne.windows);
+  assert.equal(
+    [largest?.start, largest?.end, largest?.running, largest?.times, largest?.same],
+    [0x100000, 0x40000000, 9, 10, 10],
+  );
+  assert.equal([...new Set(largest?.hvas.map((hva) => trace.blocks.name(hva)))], ["pc.ram"]);
+});
+
+test("a slot cut in two: each half is a window of its own, the page between them is none", async () => {
+  const cut: Change[] = [
+    [0, 0, 0, 0],
+    [0, 0, 4, 0],
+    [1, 5, 3, 5],
+  ];
+  assert.equal(await windowsOfLast([[[0, 0, 8, 0]], cut]), [
+    [0, 4, 0, 1, "same"],
+    [5, 8, 0, 2, "same"],
+  ]);
+});
+
+test("two slots merged: one window where one update took both, two where two did", async () => {
+  const before: Change[] = [
+    [0, 0, 4, 0],
+    [1, 4, 4, 4],
+  ];
+  const merge: Change[] = [
+    [0, 0, 0, 0],
+    [1, 0, 0, 0],
+    [0, 0, 8, 0],
+  ];
+  assert.equal(await windowsOfLast([before, merge]), [
+    [0, 4, 0, 2, "same"],
+    [4, 8, 1, 2, "same"],
+  ]);
+  assert.equal(await windowsOfLast([before, merge, [[0, 0, 0, 0]], [[0, 0, 8, 0]]]), []);
+});
+
+test("pages that were not mapped before, or are not after, are in no window", async () => {
+  const shifted: Change[] = [
+    [0, 0, 0, 0],
+    [0, 2, 6, 2],
+  ];
+  assert.equal(await windowsOfLast([[[0, 0, 4, 0]], shifted]), [[2, 4, 0, 1, "same"]]);
+});
+
+test("remap: other host pages, another block, other flags, LOG_DIRTY_PAGES among them", async () => {
+  for (const after of [
+    [0, 0, 4, 1],
+    [0, 0, 4, 0, 0, "rom"],
+    [0, 0, 4, 0, 2],
+    [0, 0, 4, 0, 1],
+  ] as Change[]) {
+    assert.equal(await windowsOfLast([[[0, 0, 4, 0]], [[0, 0, 0, 0], after]]), [[0, 4, 0, 1, "remap"]]);
+  }
+});
+
+test("a run ends where the translation jumps or the flags change, before or after", async () => {
+  const apart: Change[] = [
+    [0, 0, 2, 0],
+    [1, 2, 2, 9],
+  ];
+  const gone: Change[] = [
+    [0, 0, 0, 0],
+    [1, 0, 0, 0],
+  ];
+  const whole: Change = [0, 0, 4, 0];
+  assert.equal(await windowsOfLast([apart, [...gone, whole]]), [
+    [0, 2, 0, 2, "same"],
+    [2, 4, 1, 2, "remap"],
+  ]);
+  // Unmapped by one update, mapped by one, and yet not one run: the slot of host page 0..3 became two places.
+  const turn: Change[] = [[0, 0, 0, 0], [0, 2, 2, 2], [1, 0, 2, 9], [1, 0, 0, 0], [0, 0, 0, 0], whole];
+  assert.equal(
+    await windowsOfLast([[whole], turn]),
+    [
+      [0, 2, 0, 5, "same"],
+      [2, 4, 0, 5, "same"],
+    ]
+      .slice(0, 0)
+      .concat([[0, 4, 0, 5, "same"]]),
+  );
+});
+
+test("a page that vanishes twice in a commit is one page, missing from the first time to the last", async () => {
+  const twice: Change[] = [
+    [0, 0, 0, 0],
+    [0, 0, 4, 0],
+    [0, 0, 0, 0],
+    [0, 0, 2, 0],
+    [1, 2, 2, 2],
+  ];
+  const commits = [[[0, 0, 4, 0] as Change], twice];
+  assert.equal(await windowsOfLast(commits), [
+    [0, 2, 0, 3, "same"],
+    [2, 4, 0, 4, "same"],
+  ]);
+  const { oneByOne } = replayJson(await replayFile(jsonlFile([HEADER, ...lines(commits)])));
+  assert.equal(oneByOne, { publications: 6, windows: 2, same: 2, remap: 0, windowPages: 4 });
+});
+
+test("a move is one publication: no page is missing that is mapped before and after", async () => {
+  assert.equal(await windowsOfLast([[[0, 0, 4, 0]], [[0, 2, 4, 0]]]), []);
+});
+
+test("a commit without net effect makes windows one by one and no publication as a list", async () => {
+  const nothing: Change[] = [
+    [0, 0, 0, 0],
+    [0, 0, 4, 0],
+  ];
+  const json = replayJson(await replayFile(jsonlFile([HEADER, ...lines([[[0, 0, 4, 0]], nothing])])));
+  assert.equal(json.oneByOne, { publications: 3, windows: 1, same: 1, remap: 0, windowPages: 4 });
+  assert.equal(json.list, { publications: 1, windows: 0, windowPages: 0 });
+});
+
+test("address spaces are apart: a window of one is none of the other", async () => {
+  const [as0, as1] = [1, 0x1_0000];
+  const commits: Change[][] = [
+    [
+      [as0, 0, 4, 0],
+      [as1, 0, 8, 8],
+    ],
+    [
+      [as1, 0, 0, 0],
+      [as1, 0, 8, 8],
+    ],
+  ];
+  const { oneByOne } = await replayFile(jsonlFile([HEADER, ...lines(commits)]));
+  assert.equal(
+    oneByOne.windows.map(({ asId, start, end }) => [asId, start, end]),
+    [[1, 0, 8 * PAGE]],
+  );
+});
+
+for (let seed = 1; seed <= 60; seed++) {
+  test(`random boot, seed ${seed}: windows are those of a count page by page`, async () => {
+    const { lines, windows, effective } = randomBoot(random(seed), 12);
+    const { oneByOne, list } = await replayFile(jsonlFile(lines));
+    const found = oneByOne.windows.map(({ commit, start, end, unmapped, mapped, same }) => ({
+      commit,
+      start,
+      end,
+      unmapped,
+      mapped,
+      same,
+    }));
+    const expected = windows.map(({ commit, start, end, unmapped, mapped, same }) => ({
+      commit,
+      start,
+      end,
+      unmapped,
+      mapped,
+      same,
+    }));
+    assert.equal(found, expected);
+    assert.equal(list, { publications: effective, windows: [] });
+  });
+}
+
+test("updates that KVM or the engine refuses, or that are not of their kind, are named by line", async () => {
+  const [create] = lines([[[0, 0, 4, 0]]]) as [object];
+  const wrong: [object, RegExp][] = [
+    [{ ...create, slot: 1, ret: -22 }, /^KVM refused this update \(ret -22\)/],
+    [{ ...create, slot: 1 }, /^the engine refuses this update: .*EEXIST/],
+    [{ ...create, slot: 32764, gpa: "0x10000" }, /^the engine refuses this update: .*EINVAL/],
+    [create, /^kind is create, but on slot 0 as it is now this is a flags/],
+    [{ ...create, gpa: "0x10000" }, /^kind is create, but on slot 0 as it is now this is a move/],
+    [{ ...create, kind: "move", slot: 1 }, /^kind is move, but on slot 1 as it is now this is a create/],
+    [{ ...create, kind: "delete", size: "0x0", slot: 1 }, /^the engine refuses this update: .*EINVAL/],
+    [{ ...create, slot: 4 * 0x1_0000 }, /^slot 262144 is in address space 4, there are at most 4/],
+  ];
+  for (const [line, reason] of wrong) {
+    const file = jsonlFile([HEADER, create, { t: 0, mark: "x" }, line]);
+    await throwsInputError(() => replayFile(file), file, 4, reason);
+  }
+});
+
+test("a list that the engine refuses is named by the line of the entry", async () => {
+  const file = jsonlFile([
+    HEADER,
+    ...lines([
+      [
+        [0, 0, 4, 0],
+        [1, 8, 1, 0],
+        [2, 3, 2, 0],
+      ],
+    ]),
+  ]);
+  const trace = await readTrace(file);
+  const engine = await (MemslotEngine as EngineClass).create({
+    addressSpaces: 1,
+    maxSlots: 8,
+    maxVcpus: 1,
+    maxListEntries: 8,
+    pageShift: 12,
+    maxPhysAddrBits: 52,
+  });
+  const apply = async () => new AsLists(file, engine, 1).apply(trace.commits[0]!);
+  await throwsInputError(apply, file, 4, /^the engine refuses commit 0 as a list: .*EEXIST/);
+  engine.close();
+});
+
+test("a hole that only a read section sees is counted against the list", async () => {
+  const leaky: EngineClass = {
+    async create(options) {
+      const engine = await (MemslotEngine as EngineClass).create(options);
+      const make = engine.vcpu.bind(engine);
+      engine.vcpu = (which): ReplayVcpu => {
+        const vcpu = make(which);
+        const lost = (gpa: number) => gpa < 2 * PAGE;
+        return {
+          enter: () => vcpu.enter(),
+          exit: () => vcpu.exit(),
+          gpaToHva: (gpa) => (lost(gpa) ? HVA_BAD : vcpu.gpaToHva(gpa)),
+          gpaToHvaRead: (gpa) => (lost(gpa) ? HVA_BAD : vcpu.gpaToHvaRead(gpa)),
+        };
+      };
+      return engine;
+    },
+  };
+  const commits: Change[][] = [[[0, 0, 2, 0]], [[1, 4, 1, 4]], [[2, 6, 1, 6]]];
+  const { list } = replayJson(await replayFile(jsonlFile([HEADER, ...lines(commits)]), leaky));
+  assert.equal(list, { publications: 3, windows: 2, windowPages: 4 });
+});
+
+test("text: counts of both ways and the largest loss; a boot without updates claims nothing", async () => {
+  const text = replayText(await replayFile(`${TRACES}pc-1g-reset.jsonl.gz`)).split("\n");
+  assert.is(text[0], "pc-1g-reset: 91 updates in 27 commits");
+  assert.match(text[2] ?? "", /^ {2}one by one +91 +61 +55 +6 +2,619,977$/);
+  assert.match(text[3] ?? "", /^ {2}as lists +27 +0 +0 +0 +0$/);
+  assert.match(text[5] ?? "", /^ {2}\[0x100000, 0x40000000\) +1,023 MiB +10 +9 +10 +0 +pc\.ram$/);
+  const none = replayText(await replayFile(`${TRACES}tcg-q35-1g-ovmf.jsonl.gz`));
+  assert.match(
+    none,
+    /^tcg-q35-1g-ovmf: no KVM updates, nothing to replay .*3 section lists and 538 ROMD changes/,
+  );
+});
+
+test.run();
