@@ -14,7 +14,7 @@ import * as windows from "./windows.js";
 /** What is needed of a MemslotEngine. */
 export interface ReplayEngine extends windows.Lookups {
   setUserMemoryRegion(region: windows.Slot): unknown;
-  setUserMemoryRegionList(regions: windows.Slot[], options?: { wait?: boolean }): unknown;
+  setUserMemoryRegionList(regions: windows.Slot[]): unknown;
   slots(asId?: number): windows.Slot[];
   slot(slot: number): windows.Slot | undefined;
   vcpu(options: { asId: number }): ReplayVcpu;
@@ -114,15 +114,17 @@ export class OneByOne extends Replayer {
   }
 }
 
-/** Each commit is one call; the map is looked at from read sections that were open when the commit came. */
+/**
+ * Each commit is one call; the map is looked at from read sections that were open when the commit came, and then from
+ * outside. With one publication per commit these two are all the states there are.
+ */
 export class AsLists extends Replayer {
   readonly #vcpus = this.asIds.map((asId) => this.engine.vcpu({ asId }));
 
   protected override observe(commit: Commit, ranges: readonly windows.GpaRange[]): windows.Sight[][] {
     for (const vcpu of this.#vcpus) vcpu.enter();
     try {
-      // A commit that waits for its readers would wait for these sections for ever.
-      this.engine.setUserMemoryRegionList(commit.updates.map(regionOf), { wait: false });
+      this.engine.setUserMemoryRegionList(commit.updates.map(regionOf));
       const pinned = ranges.flatMap((range) => windows.look(this.#vcpus[range.asId] as ReplayVcpu, [range]));
       return [pinned, windows.look(this.engine, ranges)];
     } catch (error) {

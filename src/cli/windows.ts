@@ -64,11 +64,11 @@ export function look(lookups: Lookups, ranges: readonly GpaRange[]): Sight[] {
     const write = lookups.gpaToHva(range.start, range.asId);
     const lastHva = lookups.gpaToHvaRead(last, range.asId);
     const lastWrite = lookups.gpaToHva(last, range.asId);
-    const advance = last - range.start;
-    const uniform = hva === HVA_BAD ? lastHva === HVA_BAD : lastHva === hva + advance;
-    const sameAccess =
-      write === hva ? lastWrite === lastHva : write === HVA_RO_BAD && lastWrite === HVA_RO_BAD;
-    if (!uniform || !sameAccess) {
+    const mapped =
+      lastHva === hva + (last - range.start) &&
+      (write === hva ? lastWrite === lastHva : write === HVA_RO_BAD && lastWrite === HVA_RO_BAD);
+    const unmapped = write === HVA_BAD && lastHva === HVA_BAD && lastWrite === HVA_BAD;
+    if (hva === HVA_BAD ? !unmapped : !mapped) {
       const answers = `${hva}/${write} at its first page, ${lastHva}/${lastWrite} at its last`;
       throw new Error(`the engine's lookups disagree in ${rangeText(range)}: ${answers}`);
     }

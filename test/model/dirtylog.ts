@@ -31,8 +31,9 @@ export class ModelDirtyLog {
     this.#pageShift = pageShift;
   }
 
-  mark(slot: Slot, page: number): void {
-    this.#pages.get(slot.slot)?.add(page);
+  /** Slot number to the pages of its bitmap. */
+  get bitmaps(): ReadonlyMap<number, DirtyPages> {
+    return this.#pages;
   }
 
   /** Life of a bitmap over one change, or over the net effect of a list. `ended`: an entry on the way ended the log. */

@@ -5,6 +5,7 @@
 import { ERRNO, KvmError } from "../../src/errno.js";
 import * as uapi from "../../src/uapi.js";
 import { type Arguments, readRegion, readRegion2, readU32, readU64 } from "./arguments.js";
+import { enable, extension } from "./capabilities.js";
 import {
   asIdOf,
   beyondHighestGpa,
@@ -18,7 +19,7 @@ import {
   type Slot,
   sameSlot,
 } from "./checks.js";
-import { ModelDirtyLog } from "./dirtylog.js";
+import { type DirtyPages, ModelDirtyLog } from "./dirtylog.js";
 import { ModelList } from "./list.js";
 import { ModelVcpu } from "./vcpu.js";
 
@@ -31,9 +32,6 @@ export interface Mapping {
   memorySize: number;
   userspaceAddr: number;
 }
-
-const RING_BYTES_MIN = 4096;
-const RING_BYTES_MAX = 1 << 20;
 
 function byGpa(a: Slot, b: Slot): number {
   return a.gpa < b.gpa ? -1 : 1;
@@ -49,7 +47,7 @@ export class ModelEngine {
   publications = 0;
   /** Slot number to slot, one map per address space. */
   layout: Map<number, Slot>[];
-  protected readonly dirtyLog: ModelDirtyLog;
+  readonly dirtyLog: ModelDirtyLog;
   protected readonly generations: number[];
   #vcpuExists = false;
 
@@ -86,32 +84,16 @@ export class ModelEngine {
     const refused = list.apply(entries);
     if (refused) throw new KvmError(refused.errno, op, { index: refused.index });
     this.publishList(list);
-    return { generation: this.generation() };
+    return { generation: this.generation(asIdOf(entries[0]?.slot ?? 0)) };
   }
 
   checkExtension(cap: number): number {
-    switch (cap) {
-      case uapi.KVM_CAP_NR_MEMSLOTS:
-        return this.limits.maxSlots;
-      case uapi.KVM_CAP_MULTI_ADDRESS_SPACE:
-        return this.limits.addressSpaces;
-      case uapi.KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
-        return uapi.KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | uapi.KVM_DIRTY_LOG_INITIALLY_SET;
-      case uapi.KVM_CAP_DIRTY_LOG_RING:
-        return RING_BYTES_MAX;
-      case uapi.KVM_CAP_USER_MEMORY_REGION_LIST:
-        return this.limits.maxListEntries;
-      case uapi.KVM_CAP_READONLY_MEM:
-      case uapi.KVM_CAP_USER_MEMORY2:
-        return 1;
-      default:
-        return 0;
-    }
+    return extension(cap, this.limits);
   }
 
   enableCap(cap: number, ...args: (number | bigint)[]): void {
     const arg = readU64(args[0] ?? 0, "args[0]");
-    const errno = this.#enableCap(readU32(cap, "cap"), arg);
+    const errno = enable(readU32(cap, "cap"), arg, this.dirtyLog, this.#vcpuExists);
     if (errno) throw new KvmError(errno, "enableCap");
   }
 
@@ -141,8 +123,7 @@ export class ModelEngine {
   }
 
   markDirty(gpa: number, asId = 0): void {
-    const slot = this.gpaToSlot(this.layout[asId]!, gpa);
-    if (slot) this.dirtyLog.mark(slot, Number((BigInt(gpa) - slot.gpa) >> BigInt(this.limits.pageShift)));
+    this.mark(this.layout[asId]!, this.dirtyLog.bitmaps, gpa);
   }
 
   slots(asId = 0): Mapping[] {
@@ -158,13 +139,18 @@ export class ModelEngine {
     return this.generations[asId]!;
   }
 
+  /** Whole pages, as KVM's notifiers take them: a page that the range touches is in it. */
   hvaToGpas(start: number, end: number): { slot: number; gpa: number; bytes: number }[] {
-    const parts = [];
+    const pageSize = 2 ** this.limits.pageShift;
+    const firstByte = Math.floor(start / pageSize) * pageSize;
+    const endByte = Math.ceil(end / pageSize) * pageSize;
+    const parts: { slot: number; gpa: number; bytes: number }[] = [];
+    if (start >= end) return parts;
     for (const slots of this.layout) {
       for (const slot of [...slots.values()].sort(byHva)) {
         const hva = Number(slot.hva);
-        const from = Math.max(start, hva);
-        const to = Math.min(end, hva + Number(slot.size));
+        const from = Math.max(firstByte, hva);
+        const to = Math.min(endByte, hva + Number(slot.size));
         if (from < to) parts.push({ slot: slot.slot, gpa: Number(slot.gpa) + from - hva, bytes: to - from });
       }
     }
@@ -192,6 +178,11 @@ export class ModelEngine {
     if (!slot) return uapi.HVA_BAD;
     if (write && slot.flags & uapi.KVM_MEM_READONLY) return uapi.HVA_RO_BAD;
     return Number(slot.hva + BigInt(gpa) - slot.gpa);
+  }
+
+  mark(slots: Map<number, Slot>, bitmaps: ReadonlyMap<number, DirtyPages>, gpa: number): void {
+    const slot = this.gpaToSlot(slots, gpa);
+    if (slot) bitmaps.get(slot.slot)?.add(Number((BigInt(gpa) - slot.gpa) >> BigInt(this.limits.pageShift)));
   }
 
   /** Half-open ranges of one address space; a slot never collides with itself. */
@@ -265,22 +256,6 @@ export class ModelEngine {
     if (this.dirtyLog.ringEnabled) return -ERRNO.ENXIO;
     const valid = asIdOf(slot) < this.limits.addressSpaces && idOf(slot) < this.limits.maxSlots;
     return valid ? 0 : -ERRNO.EINVAL;
-  }
-
-  #enableCap(cap: number, arg: bigint): number {
-    if (cap === uapi.KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) {
-      if (arg !== 0n && arg !== 1n && arg !== 3n) return -ERRNO.EINVAL;
-      this.dirtyLog.manualProtect = arg !== 0n;
-      this.dirtyLog.initiallySet = arg === 3n;
-      return 0;
-    }
-    if (cap !== uapi.KVM_CAP_DIRTY_LOG_RING) return -ERRNO.EINVAL;
-    const powerOfTwo = arg > 0n && (arg & (arg - 1n)) === 0n;
-    if (!powerOfTwo || arg < BigInt(RING_BYTES_MIN)) return -ERRNO.EINVAL;
-    if (arg > BigInt(RING_BYTES_MAX)) return -ERRNO.E2BIG;
-    if (this.dirtyLog.ringEnabled || this.#vcpuExists) return -ERRNO.EINVAL;
-    this.dirtyLog.ringEnabled = true;
-    return 0;
   }
 }
 

@@ -1,44 +1,48 @@
-/** A reader of the model: a section copies the layout, so every lookup in it answers from that one. */
-import type { Limits, Slot } from "./checks.js";
+/** A reader of the model: a section copies the layout, so that every lookup in it answers from that one. */
+import type { Slot } from "./checks.js";
+import type { DirtyPages } from "./dirtylog.js";
+import type { ModelEngine } from "./memslots.js";
 
-interface Engine {
-  readonly limits: Limits;
-  layout: Map<number, Slot>[];
-  gpaToSlot(slots: Map<number, Slot>, gpa: number): Slot | undefined;
-  translate(slots: Map<number, Slot>, gpa: number, write: boolean): number;
-  markDirty(gpa: number, asId?: number): void;
+/** The bitmaps themselves are not copied: what a section marks is to be seen by everyone. */
+interface Pinned {
+  slots: Map<number, Slot>;
+  bitmaps: Map<number, DirtyPages>;
 }
 
 export class ModelVcpu {
-  readonly #engine: Engine;
+  readonly #engine: ModelEngine;
   readonly #asId: number;
-  #pinned: Map<number, Slot> | undefined;
+  #pinned: Pinned | undefined;
 
-  constructor(engine: Engine, asId: number) {
+  constructor(engine: ModelEngine, asId: number) {
     this.#engine = engine;
     this.#asId = asId;
   }
 
   enter(): void {
-    this.#pinned = new Map(this.#engine.layout[this.#asId]!);
+    const { layout, dirtyLog } = this.#engine;
+    this.#pinned = { slots: new Map(layout[this.#asId]!), bitmaps: new Map(dirtyLog.bitmaps) };
   }
 
   exit(): void {
     this.#pinned = undefined;
   }
 
-  release(): void {}
+  release(): void {
+    this.#pinned = undefined;
+  }
 
   gpaToHva(gpa: number): number {
-    return this.#engine.translate(this.#layout, gpa, true);
+    return this.#engine.translate(this.#section.slots, gpa, true);
   }
 
   gpaToHvaRead(gpa: number): number {
-    return this.#engine.translate(this.#layout, gpa, false);
+    return this.#engine.translate(this.#section.slots, gpa, false);
   }
 
   gfnToSlot(gfn: number): number {
-    return this.#engine.gpaToSlot(this.#layout, gfn * 2 ** this.#engine.limits.pageShift)?.slot ?? -1;
+    const gpa = gfn * 2 ** this.#engine.limits.pageShift;
+    return this.#engine.gpaToSlot(this.#section.slots, gpa)?.slot ?? -1;
   }
 
   translate(gpas: Float64Array, hvas: Float64Array): void {
@@ -46,10 +50,11 @@ export class ModelVcpu {
   }
 
   markDirty(gpa: number): void {
-    this.#engine.markDirty(gpa, this.#asId);
+    const { slots, bitmaps } = this.#section;
+    this.#engine.mark(slots, bitmaps, gpa);
   }
 
-  get #layout(): Map<number, Slot> {
+  get #section(): Pinned {
     if (!this.#pinned) throw new Error("lookup outside of a read section");
     return this.#pinned;
   }

@@ -24,7 +24,7 @@ function pages(slot: number, gfn: number, npages: number, flags = 0): MemoryRegi
 }
 
 function look(vm: Implementation): Snapshot {
-  return snapshot(vm, { pageShift: 12, startGfn: 0, endGfn: END_GFN, edges: true, dirty: true });
+  return snapshot(vm, { pageShift: 12, startGfn: 0, endGfn: END_GFN, edges: 16, dirty: true });
 }
 
 const START = [

@@ -50,6 +50,20 @@ export function hvaLookupSuite(name: string, create: Create): void {
       for (const page of [0, 9, 10, 12, 14]) assert.equal(find(vm, page, page), []);
     });
 
+    check("a page that the range touches is in it", {}, (vm) => {
+      add(vm, 1, 100, 4, 10);
+      const find = (start: number, end: number) =>
+        vm.hvaToGpas(start, end).map(({ gpa, bytes }) => [gpa, bytes]);
+      const page = (gfn: number, npages: number) => [[gfn * PAGE_SIZE, npages * PAGE_SIZE]];
+      const hva = 10 * PAGE_SIZE;
+      assert.equal(find(hva + 5, hva + 6), page(100, 1));
+      assert.equal(find(hva - 1, hva + 1), page(100, 1));
+      assert.equal(find(hva + PAGE_SIZE - 1, hva + PAGE_SIZE + 1), page(100, 2));
+      assert.equal(find(hva + 4 * PAGE_SIZE - 1, hva + 9 * PAGE_SIZE), page(103, 1));
+      assert.equal(find(hva - 1, hva), []);
+      assert.equal(find(hva + 5, hva + 5), []);
+    });
+
     check("every alias is found, in order of host start and then of id", {}, (vm) => {
       add(vm, 8, 0, 4, 10);
       add(vm, 2, 10, 4, 10);

@@ -11,6 +11,7 @@ import { lookupsSuite } from "./lookups.js";
 import { memslotModificationStressSuite } from "./memslot-modification-stress.js";
 import { memslotPerfSuite } from "./memslot-perf.js";
 import { regionErrorsSuite } from "./region-errors.js";
+import { sectionsSuite } from "./sections.js";
 import { setMemoryRegionSuite } from "./set-memory-region.js";
 
 export function behaviourSuites(name: string, create: Create): void {
@@ -18,6 +19,7 @@ export function behaviourSuites(name: string, create: Create): void {
   regionErrorsSuite(name, create);
   addressSpacesSuite(name, create);
   lookupsSuite(name, create);
+  sectionsSuite(name, create);
   hvaLookupSuite(name, create);
   dirtyLogSuite(name, create);
   dirtyBitmapSuite(name, create);

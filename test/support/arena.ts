@@ -15,9 +15,9 @@ const VERSION_BYTES = 4n;
 const CLOCK_BYTES = 12n;
 
 export interface GuestMap {
-  gpaToHva(gpa: number | bigint): number;
-  gpaToHvaRead(gpa: number | bigint): number;
-  markDirty(gpa: number | bigint): void;
+  gpaToHva(gpa: number): number;
+  gpaToHvaRead(gpa: number): number;
+  markDirty(gpa: number): void;
 }
 
 /** Arena pages, ascending. */
@@ -37,7 +37,7 @@ export function writeWallClock(map: GuestMap, gpa: bigint): Access {
   const read = new Set<number>();
   const wrote = new Set<number>();
   if (copy(gpa, VERSION_BYTES, (page) => reach(map.gpaToHvaRead(page), read))) {
-    const write = (page: number | bigint) => {
+    const write = (page: number) => {
       const reached = reach(map.gpaToHva(page), wrote);
       if (reached) map.markDirty(page);
       return reached;
@@ -58,10 +58,11 @@ export function translate(map: GuestMap, gpa: bigint): { page: number | null; rp
 }
 
 /** kvm_read_guest and kvm_write_guest: page by page up to the first that fails, what was done before stays done. */
-function copy(gpa: bigint, bytes: bigint, piece: (gpa: number | bigint) => boolean): boolean {
+function copy(gpa: bigint, bytes: bigint, piece: (gpa: number) => boolean): boolean {
   const end = gpa + bytes;
   for (let at = gpa; at < end; at = (at / PAGE_BYTES + 1n) * PAGE_BYTES) {
-    if (!piece(narrowed(at))) return false;
+    // Lookups take numbers. Beyond 2^53 one is rounded, to another address that no slot can have.
+    if (!piece(Number(at))) return false;
   }
   return true;
 }
@@ -78,7 +79,7 @@ function ascending(pages: Set<number>): number[] {
   return [...pages].sort((a, b) => a - b);
 }
 
-/** Addresses cross the facade as numbers; only one that a number cannot hold goes as a bigint. */
+/** Arguments cross the facade as numbers; only one that a number cannot hold goes as a bigint. */
 export function narrowed(address: bigint): number | bigint {
   return address <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(address) : address;
 }

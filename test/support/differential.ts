@@ -6,12 +6,16 @@ import { encodeMemoryRegion, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, type MemoryRegio
 import { bitmapOf, dirtyPages } from "./bitmap.js";
 import { firstDifference } from "./difference.js";
 import { type Create, type Implementation, isKvmError, slotNumber } from "./implementation.js";
+import { OpenSection } from "./opensection.js";
 import { random } from "./random.js";
 import { snapshot, type Window } from "./snapshot.js";
-import { drawShape, type Op, type Shape, Swarm } from "./swarm.js";
+import { type Op, Swarm } from "./swarm.js";
+import { drawShape, type Shape } from "./swarmshape.js";
 
 /** Pages of a window that are looked at one by one; of a wide one only the edges of slots beyond them. */
 const WINDOW_PAGES_MAX = 64;
+/** Slots whose edges are looked at in one step. */
+const EDGES_MAX = 24;
 
 export interface Run {
   seed: number;
@@ -23,6 +27,9 @@ export interface Run {
 /** How often an operation was done, and how often it was not refused: a run that is all refusals tests nothing. */
 export type Tally = Map<string, { done: number; accepted: number }>;
 
+/** `open`: address space of a read section that stays open over the operation. */
+type Logged = Op & { open?: number };
+
 export class Divergence extends Error {
   override readonly name = "Divergence";
 }
@@ -33,7 +40,7 @@ export async function runDifferential(run: Run, tally: Tally = new Map()): Promi
   const shape = drawShape(draw);
   const [subject, oracle] = await Promise.all([run.subject(shape.options), run.oracle(shape.options)]);
   const swarm = new Swarm(draw, shape, oracle);
-  const log: Op[] = [];
+  const log: Logged[] = [];
   const both = (what: string, ask: (vm: Implementation) => unknown): unknown => {
     const expected = ask(oracle);
     const difference = firstDifference(ask(subject), expected);
@@ -41,14 +48,30 @@ export async function runDifferential(run: Run, tally: Tally = new Map()): Promi
     return expected;
   };
   const step = (op: Op): void => {
-    log.push(op);
-    const result = both("result", (vm) => outcome(() => applyOp(vm, op)));
-    count(tally, op, result);
-    both("state", (vm) => snapshot(vm, windowOf(shape)));
+    const open = draw.chance(shape.openSection) ? draw.int(shape.options.addressSpaces) : undefined;
+    log.push(open === undefined ? op : { ...op, open });
+    const sections = [subject, oracle].flatMap((vm) =>
+      open === undefined ? [] : [new OpenSection(vm, open, windowOf(shape, log.length))],
+    );
+    count(
+      tally,
+      op,
+      both("result", (vm) => outcome(() => applyOp(vm, op))),
+    );
+    const gpa = swarm.drawGpa();
+    for (const section of sections) {
+      const difference = section.difference();
+      if (difference) throw new Divergence(report(run.seed, shape, log, difference));
+      section.markDirty(gpa);
+      section.close();
+    }
+    both("state", (vm) => snapshot(vm, windowOf(shape, log.length)));
   };
   try {
     if (shape.observeDirty) step({ op: "manualProtect", arg: draw.pick([1, 3]) });
+    for (const op of swarm.populate()) step(op);
     for (let i = 0; i < run.steps; i++) step(swarm.next());
+    both("end", (vm) => snapshot(vm, { ...windowOf(shape, log.length), edges: Number.POSITIVE_INFINITY }));
     both("dirty", (vm) => allDirtyLogs(vm, shape));
     both("hvaToGpas", (vm) => vm.hvaToGpas(0, 2 ** 47 - 2 ** shape.options.pageShift));
   } finally {
@@ -64,7 +87,7 @@ function applyOp(vm: Implementation, op: Op): unknown {
     case "set2":
       return void vm.setUserMemoryRegion2(op.form === "bigint" ? asBigints(op.region) : op.region);
     case "list":
-      return void vm.setUserMemoryRegionList(op.regions);
+      return listGeneration(vm, op.regions);
     case "getDirtyLog":
       return dirtyLog(vm, op.slot);
     case "clearDirtyLog":
@@ -103,6 +126,12 @@ function asBigints(region: MemoryRegion): MemoryRegion {
   };
 }
 
+/** An empty list belongs to no address space, so its generation is none to compare. */
+function listGeneration(vm: Implementation, regions: MemoryRegion[]): number | undefined {
+  const { generation } = vm.setUserMemoryRegionList(regions);
+  return regions.length > 0 ? generation : undefined;
+}
+
 function dirtyLog(vm: Implementation, slot: number): { bytes: number; pages: number[] } {
   const bitmap = vm.getDirtyLog(slot);
   return { bytes: bitmap.byteLength, pages: dirtyPages(bitmap) };
@@ -115,12 +144,13 @@ function allDirtyLogs(vm: Implementation, shape: Shape): unknown[] {
   );
 }
 
-function windowOf(shape: Shape): Window {
+function windowOf(shape: Shape, turn: number): Window {
   return {
     pageShift: shape.options.pageShift,
     startGfn: Math.max(shape.startGfn - 1, 0),
     endGfn: shape.startGfn + Math.min(shape.windowPages, WINDOW_PAGES_MAX) + 1,
-    edges: true,
+    edges: EDGES_MAX,
+    turn,
     dirty: shape.observeDirty,
   };
 }
@@ -132,7 +162,7 @@ function count(tally: Tally, op: Op, result: unknown): void {
   tally.set(op.op, entry);
 }
 
-function report(seed: number, shape: Shape, log: Op[], difference: string): string {
+function report(seed: number, shape: Shape, log: Logged[], difference: string): string {
   const bigints = (_: string, value: unknown) =>
     typeof value === "bigint" ? `0x${value.toString(16)}` : value;
   return [

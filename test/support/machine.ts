@@ -104,7 +104,7 @@ export class VectorMachine {
 
   /** KVM fills the user's bitmap last: when that faults, the bits have been taken out of the slot all the same. */
   #getDirtyLog(op: VectorOp): Observed {
-    let bitmap = new Uint8Array(0);
+    let bitmap: Uint8Array = new Uint8Array(0);
     const { res } = answered(() => {
       bitmap = this.#engine.getDirtyLog(op.slot as number);
     });

@@ -5,8 +5,10 @@
 import type { Random } from "./random.js";
 
 const PAGE_BYTES = 0x1000;
-const PAGES = 40;
 const SLOTS = 5;
+const NPAGES_MAX = 6;
+/** Room for one more slot wherever the others lie: each of them spoils at most 2 * NPAGES_MAX - 1 places. */
+const PAGES = SLOTS * 2 * NPAGES_MAX;
 
 interface Slot {
   page: number;
@@ -58,37 +60,41 @@ export function randomBoot(random: Random, commits: number): RandomBoot {
 function randomUpdate(random: Random, slots: Map<number, Slot>): object {
   const id = random.int(SLOTS);
   const old = slots.get(id);
-  const kind = old === undefined ? "create" : random.pick(["delete", "delete", "delete", "move", "flags"]);
-  const next: Slot = old ?? {
-    page: 0,
-    npages: 1 + random.int(PAGES / 4),
-    // Few places in few blocks, so that pages often come back where they were.
-    off: 0,
-    block: random.pick(["a", "a", "a", "b"]),
-    flags: random.pick([0, 0, 0, 1, 2]),
-  };
   slots.delete(id);
-  if (kind === "create" || kind === "move") {
-    do next.page = random.int(PAGES - next.npages + 1);
-    while (
-      [...slots.values()].some((s) => s.page < next.page + next.npages && next.page < s.page + s.npages)
-    );
-  }
-  // Host page = guest page, but for some: neighbours are mostly contiguous.
-  if (kind === "create") next.off = random.chance(0.8) ? next.page : random.int(PAGES - next.npages + 1);
-  const flags = kind === "flags" ? next.flags ^ 1 : next.flags;
-  // A move onto its own place or a toggle that is none would be another kind of update, or none.
-  const moved = kind === "move" && old !== undefined && old.page !== next.page;
-  if (kind !== "delete") slots.set(id, { ...next, flags });
-  return {
-    slot: id,
-    kind: kind === "move" && !moved ? "flags" : kind,
-    flags: kind === "delete" ? 0 : flags,
-    gpa: `0x${(next.page * PAGE_BYTES).toString(16)}`,
-    size: `0x${(kind === "delete" ? 0 : next.npages * PAGE_BYTES).toString(16)}`,
-    block: next.block,
-    off: `0x${(next.off * PAGE_BYTES).toString(16)}`,
-  };
+  if (old === undefined) return update("create", id, place(slots, id, randomSlot(random, slots)));
+  const kind = random.pick(["delete", "delete", "delete", "move", "flags"]);
+  if (kind === "delete") return update(kind, id, { ...old, npages: 0, flags: 0 });
+  const next =
+    kind === "flags"
+      ? { ...old, flags: old.flags ^ 1 }
+      : { ...old, page: freePage(random, slots, old.npages) };
+  // A move to where it is changes nothing, and counts as a flags update that does not either.
+  return update(next.page === old.page ? "flags" : "move", id, place(slots, id, next));
+}
+
+function update(kind: string, slot: number, { page, npages, block, off, flags }: Slot): object {
+  const [gpa, size, offset] = [page, npages, off].map((pages) => `0x${(pages * PAGE_BYTES).toString(16)}`);
+  return { slot, kind, flags, gpa, size, block, off: offset };
+}
+
+function place(slots: Map<number, Slot>, id: number, slot: Slot): Slot {
+  slots.set(id, slot);
+  return slot;
+}
+
+/** Mostly the host page of the same number in the same block, so that pages often come back where they were. */
+function randomSlot(random: Random, slots: Map<number, Slot>): Slot {
+  const npages = 1 + random.int(NPAGES_MAX);
+  const page = freePage(random, slots, npages);
+  const off = random.chance(0.8) ? page : random.int(PAGES - npages + 1);
+  return { page, npages, off, block: random.pick(["a", "a", "a", "b"]), flags: random.pick([0, 0, 0, 1, 2]) };
+}
+
+function freePage(random: Random, slots: Map<number, Slot>, npages: number): number {
+  const free = Array.from({ length: PAGES - npages + 1 }, (_, page) => page).filter((page) =>
+    [...slots.values()].every((slot) => slot.page + slot.npages <= page || page + npages <= slot.page),
+  );
+  return random.pick(free);
 }
 
 /** Per page "block page flags", or nothing. */

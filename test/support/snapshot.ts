@@ -3,27 +3,33 @@
  * implementations: every lookup of every page of a window in every address space, the slots, dirty bits, generations.
  */
 import { KVM_CAP_MULTI_ADDRESS_SPACE, KVM_MEM_LOG_DIRTY_PAGES } from "../../src/uapi.js";
-import type { Implementation, Mapping } from "./implementation.js";
+import type { Implementation, Mapping, Reader } from "./implementation.js";
 
 /** Pages [startGfn, endGfn) and whatever further pages are of interest. */
 export interface Window {
   pageShift: number;
   startGfn: number;
   endGfn: number;
-  /** Look at the pages around each edge of each slot too, wherever it lies. */
-  edges?: boolean;
+  /** Look around the edges of this many slots too, wherever they lie: of all, or of others at each turn. */
+  edges?: number;
+  turn?: number;
   /** Dirty bits too. Reading them consumes them unless manual protect is enabled. */
   dirty: boolean;
 }
 
-interface AddressSpaceSnapshot {
-  generation: number;
-  slots: Mapping[];
+/** What a reader finds, address by address. */
+export interface Lookups {
   gpas: number[];
   write: number[];
   read: number[];
   slotOf: number[];
   batch: number[];
+}
+
+interface AddressSpaceSnapshot {
+  generation: number;
+  slots: Mapping[];
+  lookups: Lookups;
   oneShot: number[];
 }
 
@@ -46,30 +52,46 @@ export function snapshot(vm: Implementation, window: Window): Snapshot {
   };
 }
 
+/** Every lookup of a reader in its section, at the first byte of each page. */
+export function lookUp(vcpu: Reader, gfns: readonly number[], pageShift: number): Lookups {
+  const gpas = gfns.map((gfn) => gfn * 2 ** pageShift);
+  const batch = new Float64Array(gpas.length);
+  vcpu.translate(Float64Array.from(gpas), batch);
+  return {
+    gpas,
+    write: gpas.map((gpa) => vcpu.gpaToHva(gpa)),
+    read: gpas.map((gpa) => vcpu.gpaToHvaRead(gpa)),
+    slotOf: gfns.map((gfn) => vcpu.gfnToSlot(gfn)),
+    batch: [...batch],
+  };
+}
+
 function snapshotAddressSpace(vm: Implementation, asId: number, window: Window): AddressSpaceSnapshot {
-  const pageSize = 2 ** window.pageShift;
   const slots = vm.slots(asId);
   const gfns = gfnsOf(slots, window);
-  const gpas = gfns.map((gfn) => gfn * pageSize);
-  const batch = new Float64Array(gpas.length);
   const vcpu = vm.vcpu({ asId });
   vcpu.enter();
-  vcpu.translate(Float64Array.from(gpas), batch);
-  const write = gpas.map((gpa) => vcpu.gpaToHva(gpa));
-  const read = gpas.map((gpa) => vcpu.gpaToHvaRead(gpa));
-  const slotOf = gfns.map((gfn) => vcpu.gfnToSlot(gfn));
+  const lookups = lookUp(vcpu, gfns, window.pageShift);
   vcpu.exit();
   vcpu.release();
   // The last byte of a page must go the same way as its first one.
-  const oneShot = gpas.flatMap((gpa) => [vm.gpaToHva(gpa, asId), vm.gpaToHvaRead(gpa + pageSize - 1, asId)]);
-  return { generation: vm.generation(asId), slots, gpas, write, read, slotOf, batch: [...batch], oneShot };
+  const lastByte = 2 ** window.pageShift - 1;
+  const oneShot = lookups.gpas.flatMap((gpa) => [
+    vm.gpaToHva(gpa, asId),
+    vm.gpaToHvaRead(gpa + lastByte, asId),
+  ]);
+  return { generation: vm.generation(asId), slots, lookups, oneShot };
 }
 
-function gfnsOf(slots: Mapping[], window: Window): number[] {
+/** Frames of a window, ascending, and around the edges of slots if it asks for them. */
+export function gfnsOf(slots: readonly Mapping[], window: Window): number[] {
   const gfns = new Set<number>();
   for (let gfn = window.startGfn; gfn < window.endGfn; gfn++) gfns.add(gfn);
   if (window.edges) {
-    for (const { guestPhysAddr, memorySize } of slots) {
+    const stride = Math.max(Math.ceil(slots.length / window.edges), 1);
+    for (const { guestPhysAddr, memorySize } of slots.filter(
+      (_, i) => (i + (window.turn ?? 0)) % stride === 0,
+    )) {
       const start = guestPhysAddr / 2 ** window.pageShift;
       const end = start + memorySize / 2 ** window.pageShift;
       for (const gfn of [start - 1, start, end - 1, end]) if (gfn >= 0) gfns.add(gfn);

@@ -1,10 +1,8 @@
-/**
- * Random operations for a differential run. Each run has its own shape (swarm testing): some kinds of operation are
- * off, others frequent; ids come from a small hot pool or from all; addresses from a window that is tight or wide.
- */
+/** Random operations for a differential run, mostly such that something comes of them. */
 import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type MemoryRegion } from "../../src/uapi.js";
-import { deletion, type Mapping, type Options, region, slotNumber } from "./implementation.js";
+import { deletion, type Mapping, region, slotNumber } from "./implementation.js";
 import type { Random } from "./random.js";
+import type { Kind, Shape } from "./swarmshape.js";
 
 export type Op =
   | { op: "set" | "set2"; region: MemoryRegion; form: "number" | "bigint" | "bytes" }
@@ -15,75 +13,9 @@ export type Op =
   | { op: "markDirty"; gpa: number; asId: number }
   | { op: "hvaToGpas"; start: number; end: number };
 
-type Kind = Op["op"];
-
-const KINDS: readonly Kind[] = [
-  "set",
-  "set2",
-  "list",
-  "getDirtyLog",
-  "clearDirtyLog",
-  "manualProtect",
-  "markDirty",
-  "hvaToGpas",
-];
-
-/** What the generator may look at, so that most of what it asks for is not refused at once. */
+/** What the generator may look at. */
 interface View {
   slots(asId?: number): Mapping[];
-}
-
-export interface Shape {
-  options: Required<
-    Pick<Options, "addressSpaces" | "maxSlots" | "maxListEntries" | "pageShift" | "maxPhysAddrBits">
-  >;
-  ids: number[];
-  startGfn: number;
-  windowPages: number;
-  hvaPages: number;
-  /** Odds that a new slot keeps a dirty log. */
-  logging: number;
-  /** Odds that a field is given a value that KVM refuses. */
-  spoil: number;
-  listLength: number;
-  weights: Map<Kind, number>;
-  /** Manual protect stays enabled, so that every step can look at all dirty bits. */
-  observeDirty: boolean;
-}
-
-export function drawShape(random: Random): Shape {
-  const wide = random.chance(0.2);
-  const maxSlots = random.pick([3, 8, 64, 512]);
-  const pageShift = random.pick([8, 10, 12, 12, 12, 14, 16, 21, 30]);
-  const windowPages = wide ? 4096 : random.pick([4, 8, 16, 48, 200]);
-  const weights = new Map<Kind, number>(
-    KINDS.map((kind) => [kind, random.chance(0.2) ? 0 : random.next() ** 2]),
-  );
-  weights.set(random.pick(["set", "list"]), 1);
-  const maxPhysAddrBits = random.pick([pageShift + 13, 46, 52]);
-  const gfnEnd = 2 ** (maxPhysAddrBits - pageShift);
-  const observeDirty = random.chance(0.7);
-  if (observeDirty) weights.set("manualProtect", 0);
-  return {
-    options: {
-      addressSpaces: 1 + random.int(4),
-      maxSlots,
-      maxListEntries: random.pick([1, 2, 8, 64]),
-      pageShift,
-      maxPhysAddrBits,
-    },
-    ids: random.chance(0.7)
-      ? [...Array(Math.min(maxSlots, 2 + random.int(6))).keys()]
-      : [...Array(maxSlots).keys()],
-    startGfn: random.pick([0, 0, Math.floor(gfnEnd / 2), gfnEnd - windowPages + 2]),
-    windowPages,
-    hvaPages: random.pick([windowPages, 4 * windowPages]),
-    logging: random.pick([0.1, 0.5, 0.9]),
-    spoil: random.pick([0, 0, 0.02, 0.1]),
-    listLength: random.pick([2, 4, 10, 66]),
-    weights,
-    observeDirty,
-  };
 }
 
 export class Swarm {
@@ -118,6 +50,24 @@ export class Swarm {
       case "hvaToGpas":
         return this.#hvaToGpas();
     }
+  }
+
+  /** The slots to begin with: small ones with gaps, created from the middle outwards in lists. */
+  populate(): Op[] {
+    const { populate, startGfn, windowPages } = this.shape;
+    const stride = Math.floor((windowPages - 2) / Math.max(populate, 1));
+    const creates = Array.from({ length: populate }, (_, i) => {
+      const place = (i * 181) % populate;
+      const npages = 1 + this.#random.int(stride);
+      return { ...this.#create(i), guestPhysAddr: (startGfn + place * stride) * this.#pageSize, npages };
+    });
+    const regions = creates.map(({ npages, ...each }) => ({ ...each, memorySize: npages * this.#pageSize }));
+    return populate > 0 ? [{ op: "list", regions }] : [];
+  }
+
+  /** Some byte of the window, or of a page beside it. */
+  drawGpa(): number {
+    return this.#gfn() * this.#pageSize + this.#random.int(this.#pageSize);
   }
 
   #kind(): Kind {
@@ -208,8 +158,21 @@ export class Swarm {
       () => Array.from({ length }, () => this.#region()),
       () => this.#relayout(length),
       () => this.#rotation(),
+      () => this.#sweep(length),
     ]);
-    return draw();
+    const entries = draw();
+    return this.#random.chance(2 * this.shape.spoil) ? this.#reachTooHigh(entries) : entries;
+  }
+
+  /** A list whose fault shows in its final layout alone. */
+  #reachTooHigh(entries: MemoryRegion[]): MemoryRegion[] {
+    const end = 2 ** this.shape.options.maxPhysAddrBits;
+    const high = {
+      ...(this.#live() ?? this.#create(this.#slot())),
+      guestPhysAddr: end - this.#random.pick([0, 0, this.#pageSize]),
+    };
+    const index = this.#random.int(entries.length + 1);
+    return [...entries.slice(0, index), high, ...entries.slice(index)];
   }
 
   /** Slots are deleted and created anew over the same pages, in any order: full of transient overlap. */
@@ -234,17 +197,29 @@ export class Swarm {
     return slots.map((slot, i) => ({ ...slot, guestPhysAddr: slots[(i + 1) % slots.length]!.guestPhysAddr }));
   }
 
+  /** Neighbours all go, or all move by the same way: what empties and fills whole chunks of an index. */
+  #sweep(length: number): MemoryRegion[] {
+    const slots = this.#view.slots(this.#asId());
+    const first = this.#random.int(slots.length);
+    const swept = slots.slice(first, first + length);
+    const shift = this.#random.pick([-2, -1, 1, 2, this.shape.windowPages]) * this.#pageSize;
+    if (this.#random.chance(0.5)) return swept.map(({ slot }) => deletion(slot));
+    return swept.map((slot) => ({ ...slot, guestPhysAddr: Math.max(slot.guestPhysAddr + shift, 0) }));
+  }
+
   #markDirty(): Op {
     const live = this.#logging();
-    const page = live ? this.#random.int(live.memorySize / this.#pageSize) : this.#gfn();
-    const gpa = (live?.guestPhysAddr ?? 0) + page * this.#pageSize + this.#random.int(this.#pageSize);
-    return { op: "markDirty", gpa, asId: live ? Math.floor(live.slot / 0x1_0000) : this.#asId() };
+    if (!live) return { op: "markDirty", gpa: this.drawGpa(), asId: this.#asId() };
+    const gpa = live.guestPhysAddr + Math.floor(this.#random.next() * live.memorySize);
+    return { op: "markDirty", gpa, asId: Math.floor(live.slot / 0x1_0000) };
   }
 
   #clearDirtyLog(): Op {
     const live = this.#logging();
     const npages = (live?.memorySize ?? 0) / this.#pageSize;
-    const firstPage = this.#random.chance(0.8) ? 64 * this.#random.int(npages / 64) : this.#random.int(300);
+    const firstPage = this.#random.chance(0.8)
+      ? 64 * this.#random.int(Math.ceil(npages / 64))
+      : this.#random.int(300);
     const rest = Math.max(npages - firstPage, 0);
     const numPages = this.#random.chance(0.8) ? rest : this.#random.pick([0, 64, this.#random.int(300)]);
     const pages = Array.from({ length: this.#random.int(20) }, () => this.#random.int(Math.max(numPages, 1)));
@@ -252,8 +227,11 @@ export class Swarm {
   }
 
   #hvaToGpas(): Op {
-    const start = this.#random.int(this.shape.hvaPages + this.shape.windowPages) * this.#pageSize;
-    const bytes = this.#random.pick([0, 1, 2, this.shape.windowPages]) * this.#pageSize;
-    return { op: "hvaToGpas", start, end: start + bytes };
+    const { hvaPages, windowPages } = this.shape;
+    const align = this.#random.chance(0.7) ? this.#pageSize : 1;
+    const draw = (pages: number) =>
+      Math.floor((this.#random.next() * pages * this.#pageSize) / align) * align;
+    const start = draw(hvaPages + windowPages);
+    return { op: "hvaToGpas", start, end: start + draw(this.#random.pick([1, 2, 3, windowPages])) };
   }
 }

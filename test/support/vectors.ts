@@ -75,7 +75,7 @@ function differs(op: VectorOp, observed: Observed): boolean {
 
 function parseOp(line: JsonLine): VectorOp {
   const op = line.text("op");
-  const check = CHECKS[op];
+  const check = Object.hasOwn(CHECKS, op) ? CHECKS[op] : undefined;
   if (check === undefined) line.fail(`unknown op "${op}"`);
   check(line);
   return { ...line.value, op };

@@ -8,6 +8,7 @@ import { lossesOf } from "../../src/cli/losses.js";
 import { type EngineClass, type Replay, replayTrace } from "../../src/cli/replay.js";
 import { replayJson, replayText } from "../../src/cli/report.js";
 import { readTrace } from "../../src/cli/trace.js";
+import { findWindows, flagsOf, look, type View } from "../../src/cli/windows.js";
 import { HVA_BAD } from "../../src/uapi.js";
 import { throwsInputError } from "../support/inputerror.js";
 import { randomBoot } from "../support/pagewindows.js";
@@ -206,31 +207,97 @@ test("remap: other host pages, another block, other flags, LOG_DIRTY_PAGES among
   }
 });
 
-test("a run ends where the translation jumps or the flags change, before or after", async () => {
-  const apart: Change[] = [
-    [0, 0, 2, 0],
-    [1, 2, 2, 9],
-  ];
-  const gone: Change[] = [
-    [0, 0, 0, 0],
-    [1, 0, 0, 0],
-  ];
-  const whole: Change = [0, 0, 4, 0];
-  assert.equal(await windowsOfLast([apart, [...gone, whole]]), [
-    [0, 2, 0, 2, "same"],
-    [2, 4, 1, 2, "remap"],
-  ]);
-  // Unmapped by one update, mapped by one, and yet not one run: the slot of host page 0..3 became two places.
-  const turn: Change[] = [[0, 0, 0, 0], [0, 2, 2, 2], [1, 0, 2, 9], [1, 0, 0, 0], [0, 0, 0, 0], whole];
-  assert.equal(
-    await windowsOfLast([[whole], turn]),
+test("a run ends where the translation jumps or the flags change, before or after", () => {
+  const ranges = [0, 1, 2].map((page) => ({ asId: 0, start: page * PAGE, end: (page + 1) * PAGE }));
+  const sights = (hvas: number[]) => hvas.map((hva) => ({ hva: hva * PAGE, readonly: false }));
+  const gone = ranges.map(() => ({ hva: HVA_BAD, readonly: false }));
+  const pages = (before: View, after: View) =>
+    findWindows(ranges, before, [gone, [...after.sights]], after).map(({ start, end }) => [
+      start / PAGE,
+      end / PAGE,
+    ]);
+  const straight = { sights: sights([7, 8, 9]), flags: [0, 0, 0] };
+  const jump = { sights: sights([7, 8, 5]), flags: [0, 0, 0] };
+  const logged = { sights: sights([7, 8, 9]), flags: [0, 1, 1] };
+  assert.equal(pages(straight, straight), [[0, 3]]);
+  for (const [before, after] of [
+    [jump, straight],
+    [straight, jump],
+  ] as const) {
+    assert.equal(pages(before, after), [
+      [0, 2],
+      [2, 3],
+    ]);
+  }
+  for (const [before, after] of [
+    [logged, straight],
+    [straight, logged],
+  ] as const) {
+    assert.equal(pages(before, after), [
+      [0, 1],
+      [1, 3],
+    ]);
+  }
+});
+
+test("lookups that contradict each other or the slots are an error, not a figure", () => {
+  const range = [{ asId: 0, start: 0, end: 2 * PAGE }];
+  const map = (read: number[], write: number[]) => ({
+    gpaToHvaRead: (gpa: number) => read[gpa / PAGE] as number,
+    gpaToHva: (gpa: number) => write[gpa / PAGE] as number,
+  });
+  const [a, b] = [8 * PAGE, 9 * PAGE];
+  assert.equal(look(map([a, b], [a, b]), range), [{ hva: a, readonly: false }]);
+  assert.equal(look(map([a, b], [-2, -2]), range), [{ hva: a, readonly: true }]);
+  assert.equal(look(map([-1, -1], [-1, -1]), range), [{ hva: -1, readonly: false }]);
+  for (const [read, write] of [
     [
-      [0, 2, 0, 5, "same"],
-      [2, 4, 0, 5, "same"],
-    ]
-      .slice(0, 0)
-      .concat([[0, 4, 0, 5, "same"]]),
+      [a, -1],
+      [a, -1],
+    ],
+    [
+      [-1, b],
+      [-1, b],
+    ],
+    [
+      [a, a],
+      [a, a],
+    ],
+    [
+      [a, b],
+      [a, -2],
+    ],
+    [
+      [a, b],
+      [b, a],
+    ],
+    [
+      [a, b],
+      [-1, -1],
+    ],
+    [
+      [-1, -1],
+      [-2, -2],
+    ],
+  ] as [number[], number[]][]) {
+    assert.throws(() => look(map(read, write), range), /^the engine's lookups disagree in \[0x0, 0x2000\)/);
+  }
+  const slot = { slot: 0, flags: 1, guestPhysAddr: 0, memorySize: 2 * PAGE, userspaceAddr: a };
+  assert.equal(
+    flagsOf(() => [slot], range, [{ hva: a, readonly: false }]),
+    [1],
   );
+  assert.equal(
+    flagsOf(() => [], range, [{ hva: -1, readonly: false }]),
+    [-1],
+  );
+  for (const sight of [
+    { hva: b, readonly: false },
+    { hva: a, readonly: true },
+    { hva: -1, readonly: false },
+  ]) {
+    assert.throws(() => flagsOf(() => [slot], range, [sight]), /^slots and lookups of the engine disagree/);
+  }
 });
 
 test("a page that vanishes twice in a commit is one page, missing from the first time to the last", async () => {

@@ -1,0 +1,2 @@
+/** The text of src/layout.ts. */
+export function generate(): Promise<string>;

@@ -1,0 +1,46 @@
+/** KVM_CHECK_EXTENSION and KVM_ENABLE_CAP as far as slots are concerned. */
+import { ERRNO } from "../../src/errno.js";
+import * as uapi from "../../src/uapi.js";
+import type { Limits } from "./checks.js";
+import type { ModelDirtyLog } from "./dirtylog.js";
+
+const RING_BYTES_MIN = 4096n;
+const RING_BYTES_MAX = 1n << 20n;
+
+/** Value of a capability, 0 for one that is unknown. */
+export function extension(cap: number, limits: Limits): number {
+  switch (cap) {
+    case uapi.KVM_CAP_NR_MEMSLOTS:
+      return limits.maxSlots;
+    case uapi.KVM_CAP_MULTI_ADDRESS_SPACE:
+      return limits.addressSpaces;
+    case uapi.KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+      return uapi.KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | uapi.KVM_DIRTY_LOG_INITIALLY_SET;
+    case uapi.KVM_CAP_DIRTY_LOG_RING:
+      return Number(RING_BYTES_MAX);
+    case uapi.KVM_CAP_USER_MEMORY_REGION_LIST:
+      return limits.maxListEntries;
+    case uapi.KVM_CAP_READONLY_MEM:
+    case uapi.KVM_CAP_USER_MEMORY2:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+/** 0, or a negated errno. */
+export function enable(cap: number, arg: bigint, dirtyLog: ModelDirtyLog, vcpuExists: boolean): number {
+  if (cap === uapi.KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) {
+    if (arg !== 0n && arg !== 1n && arg !== 3n) return -ERRNO.EINVAL;
+    dirtyLog.manualProtect = arg !== 0n;
+    dirtyLog.initiallySet = arg === 3n;
+    return 0;
+  }
+  if (cap !== uapi.KVM_CAP_DIRTY_LOG_RING) return -ERRNO.EINVAL;
+  const powerOfTwo = arg > 0n && (arg & (arg - 1n)) === 0n;
+  if (!powerOfTwo || arg < RING_BYTES_MIN) return -ERRNO.EINVAL;
+  if (arg > RING_BYTES_MAX) return -ERRNO.E2BIG;
+  if (dirtyLog.ringEnabled || vcpuExists) return -ERRNO.EINVAL;
+  dirtyLog.ringEnabled = true;
+  return 0;
+}
