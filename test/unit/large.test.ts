@@ -5,6 +5,7 @@
 import { type MappedRegion, MemslotEngine } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { checkInvariants } from "../support/invariants.js";
 import { type Random, random } from "../support/random.js";
 
 const PAGE = 4096;
@@ -152,6 +153,7 @@ for (const shape of SHAPES) {
       const list = makeList(rng, shape, slots, growing);
       const { published } = engine.setUserMemoryRegionList(list);
       if (commit % 10 === 0 || shape.listEntries > 1) checkLookups(engine, slots, rng);
+      if (commit % 10 === 0 || shape.listEntries > 1) checkInvariants(engine);
       checkHosts(engine, slots, shape, rng);
       assert.ok(published || list.length < 3);
       most = Math.max(most, slots.size);
@@ -180,6 +182,7 @@ test("every slot replaced by one list, again and again, in and against the order
       assert.is(engine.gpaToHva(at(slot, round) * PAGE), slot * 4 * PAGE);
     }
     assert.is(engine.slots().length, maxSlots);
+    checkInvariants(engine);
   }
 });
 
@@ -200,6 +203,7 @@ for (const order of ["ascending", "descending"] as const) {
       for (const { slot } of gone) {
         engine.setUserMemoryRegion({ slot, flags: 0, guestPhysAddr: 0, memorySize: 0, userspaceAddr: 0 });
         free.push(slot);
+        if (slot % 16 === 0) checkInvariants(engine);
       }
       for (const { slot, base } of round.filter((_, i) => i % 32 === 5)) {
         kept.set(slot, { base, npages: 1, host: base });
@@ -207,6 +211,7 @@ for (const order of ["ascending", "descending"] as const) {
     }
     assert.ok(kept.size >= 250, `${kept.size} slots of 250 chunks`);
     checkLookups(engine, kept, random(SEED));
+    checkInvariants(engine);
   });
 }
 
