@@ -38,17 +38,15 @@ abstract class Replayer {
   protected readonly file: string;
   protected readonly engine: ReplayEngine;
   protected readonly asIds: readonly number[];
-  readonly #published: number;
 
   constructor(file: string, engine: ReplayEngine, addressSpaces: number) {
     this.file = file;
     this.engine = engine;
     this.asIds = Array.from({ length: addressSpaces }, (_, asId) => asId);
-    this.#published = engine.publications;
   }
 
   get publications(): number {
-    return this.engine.publications - this.#published;
+    return this.engine.publications;
   }
 
   slots(): windows.Slot[] {
@@ -74,14 +72,12 @@ abstract class Replayer {
 
   /** No state of the commit can have a border that neither a slot before it nor one of its updates has. */
   #rangesOf(commit: Commit): windows.GpaRange[] {
+    const added = commit.updates.flatMap(({ gpa, size }) => [gpa, gpa + size]);
     return this.asIds.flatMap((asId) => {
-      const slots = this.engine.slots(asId).map((s) => [s.guestPhysAddr, s.memorySize] as const);
-      const own = commit.updates.filter(({ slot }) => asIdOf(slot) === asId);
-      const all = [...slots, ...own.map(({ gpa, size }) => [gpa, size] as const)];
-      return windows.elementaryRanges(
-        asId,
-        all.flatMap(([gpa, size]) => [gpa, gpa + size]),
-      );
+      const borders = this.engine
+        .slots(asId)
+        .flatMap((s) => [s.guestPhysAddr, s.guestPhysAddr + s.memorySize]);
+      return windows.elementaryRanges(asId, [...borders, ...added]);
     });
   }
 
@@ -96,14 +92,14 @@ export class OneByOne extends Replayer {
   protected override observe(commit: Commit, ranges: readonly windows.GpaRange[]): windows.Sight[][] {
     return commit.updates.map((update) => {
       if (update.ret !== 0) this.refuse(update, `KVM refused this update (ret ${update.ret})`);
-      const kind = kindOf(update, this.engine.slot(update.slot));
-      if (kind !== update.kind) {
-        this.refuse(
-          update,
-          `kind is ${update.kind}, but on slot ${update.slot} as it is now this is a ${kind}`,
-        );
-      }
       try {
+        const kind = kindOf(update, this.engine.slot(update.slot));
+        if (kind !== update.kind) {
+          this.refuse(
+            update,
+            `kind is ${update.kind}, but on slot ${update.slot} as it is now this is a ${kind}`,
+          );
+        }
         this.engine.setUserMemoryRegion(regionOf(update));
       } catch (error) {
         if (!isKvmError(error)) throw error;

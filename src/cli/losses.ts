@@ -18,7 +18,7 @@ export interface Loss extends GpaRange {
   readonly hvas: readonly number[];
 }
 
-/** Largest first; of equal size, the more frequent first. */
+/** Those first that took most away, bytes times commits: what the sum of all windows is made of. */
 export function lossesOf(windows: readonly CommitWindow[]): Loss[] {
   const losses: Loss[] = [];
   for (const asId of new Set(windows.map((window) => window.asId))) {
@@ -33,7 +33,7 @@ export function lossesOf(windows: readonly CommitWindow[]): Loss[] {
       lastKey = over.length > 0 ? key : "";
     }
   }
-  return losses.sort((a, b) => bytesOf(b) - bytesOf(a) || b.times - a.times || a.start - b.start);
+  return losses.sort((a, b) => bytesOf(b) * b.times - bytesOf(a) * a.times || a.start - b.start);
 }
 
 export function bytesOf({ start, end }: GpaRange): number {

@@ -60,7 +60,7 @@ function countsOf(outcome: Outcome): string[] {
   return [outcome.publications, windows, same, windows - same, windowPages(outcome.windows)].map(number);
 }
 
-/** The largest ranges that were missing for a while, and how often: what the counts above it mean for a guest. */
+/** The ranges that make up most of the unmapped pages, and how often each was missing: what the counts mean. */
 function lossText(how: string, losses: readonly Loss[], { blocks }: Trace): string[] {
   if (losses.length === 0) return [];
   const rows = losses
@@ -73,7 +73,7 @@ function lossText(how: string, losses: readonly Loss[], { blocks }: Trace): stri
     ]);
   const head = [`vanished ${how}`, "size", "times", "running", "same", "remap", "came back as"];
   const more = losses.length - rows.length;
-  return [...table([head, ...rows], 1), ...(more > 0 ? [`  ... and ${count(more, "smaller range")}`] : [])];
+  return [...table([head, ...rows], 1), ...(more > 0 ? [`  ... and ${number(more)} more`] : [])];
 }
 
 /** Words stand in the first column and in the last `trailing` ones, aligned left; the rest are numbers. */

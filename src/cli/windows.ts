@@ -120,7 +120,6 @@ export function findWindows(
   after: View,
 ): Window[] {
   const windows: Window[] = [];
-  let runEnds = -1;
   ranges.forEach((range, r) => {
     const old = before.sights[r] as Sight;
     const now = after.sights[r] as Sight;
@@ -131,18 +130,16 @@ export function findWindows(
     const mapped = missing.lastIndexOf(true) + 1;
     const same = old.hva === now.hva && before.flags[r] === after.flags[r];
     const last = windows.at(-1);
-    // `runEnds` is the range the last window ends with: only its direct neighbour can prolong that window.
     const prolongs =
       last !== undefined &&
-      runEnds === r - 1 &&
       last.asId === range.asId &&
+      last.end === range.start &&
       last.unmapped === unmapped &&
       last.mapped === mapped &&
       continues(ranges, before, r) &&
       continues(ranges, after, r);
     if (prolongs) windows[windows.length - 1] = { ...last, end: range.end };
     else windows.push({ ...range, unmapped, mapped, same, hva: now.hva });
-    runEnds = r;
   });
   return windows;
 }

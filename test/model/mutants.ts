@@ -8,6 +8,7 @@ import { asIdOf, type Slot } from "./checks.js";
 import { ModelDirtyLog } from "./dirtylog.js";
 import { ModelList, type Refusal } from "./list.js";
 import { ModelEngine } from "./memslots.js";
+import type { ModelVcpu } from "./vcpu.js";
 
 class TouchingSlotsOverlap extends ModelEngine {
   override overlaps(a: Slot, b: Slot): boolean {
@@ -155,6 +156,19 @@ class AliasesAreMissed extends ModelEngine {
   }
 }
 
+class SectionFollowsChanges extends ModelEngine {
+  override vcpu(options: { asId?: number }): ModelVcpu {
+    const vcpu = super.vcpu(options);
+    const { gpaToHva } = vcpu;
+    return Object.assign(vcpu, {
+      gpaToHva(gpa: number) {
+        vcpu.enter();
+        return gpaToHva.call(vcpu, gpa);
+      },
+    });
+  }
+}
+
 export const MUTANTS: (typeof ModelEngine)[] = [
   TouchingSlotsOverlap,
   LastPageMayOverlap,
@@ -171,4 +185,18 @@ export const MUTANTS: (typeof ModelEngine)[] = [
   ClearCountsFromZero,
   LogBitIsForgotten,
   AliasesAreMissed,
+  SectionFollowsChanges,
+];
+
+/** Those that lists over four pages and three slots must show as well. */
+export const LIST_MUTANTS: (typeof ModelEngine)[] = [
+  TouchingSlotsOverlap,
+  LastPageMayOverlap,
+  PublishesWithoutEffect,
+  FailedListLeavesTrace,
+  TransientOverlapIsRefused,
+  EarlierEntryIsBlamed,
+  OverlapComesAfterHighestGpa,
+  MoveLosesBitmap,
+  RecreatedKeepsBitmap,
 ];

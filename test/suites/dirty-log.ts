@@ -1,4 +1,4 @@
-/** KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG: contents, every errno in its order, and the capabilities behind them. */
+/** KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG: contents, and every errno in its order. */
 import * as assert from "uvu/assert";
 import { ERRNO } from "../../src/errno.js";
 import {
@@ -202,91 +202,5 @@ export function dirtyLogSuite(name: string, create: Create): void {
         }
       },
     );
-
-    check("manual protect takes 0, 1 and 3, at any time and at once", {}, (vm) => {
-      const enable = (...args: number[]) =>
-        errnoOf(() => vm.enableCap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, ...args));
-      assert.is(vm.checkExtension(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2), 3);
-      for (const arg of [0, 1, 3]) assert.is(enable(arg), 0);
-      for (const arg of [2, 4, 5, 7, 0x1_0000]) assert.is(enable(arg), -EINVAL, `args[0] = ${arg}`);
-      assert.is(enable(1), 0);
-      addSlot(vm, 1, 4);
-      markPages(vm, 1, 2);
-      assert.equal(getDirtyPages(vm, 1), [2]);
-      assert.is(enable(0), 0);
-      assert.equal(getDirtyPages(vm, 1), [2], "this get takes the bit");
-      assert.equal(getDirtyPages(vm, 1), []);
-    });
-
-    check("the first manual protect is obsolete, an unknown capability invalid", {}, (vm) => {
-      assert.is(vm.checkExtension(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT), 0);
-      assert.is(
-        errnoOf(() => vm.enableCap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT, 1)),
-        -EINVAL,
-      );
-      assert.is(vm.checkExtension(0xffff), 0);
-      assert.is(
-        errnoOf(() => vm.enableCap(0xffff, 1)),
-        -EINVAL,
-      );
-    });
-
-    check("INITIALLY_SET fills new bitmaps to the last page and no further", {}, (vm) => {
-      addSlot(vm, 1, 66);
-      vm.enableCap(
-        KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
-        KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET,
-      );
-      assert.equal(getDirtyPages(vm, 1), [], "an existing bitmap is left alone");
-      for (const [slot, npages] of [
-        [2, 1],
-        [3, 63],
-        [4, 64],
-        [5, 65],
-        [6, 200],
-      ] as const) {
-        addSlot(vm, slot, npages);
-        assert.equal(getDirtyPages(vm, slot), [...Array(npages).keys()], `${npages} pages`);
-      }
-    });
-
-    check("with the dirty ring there is no bitmap, before any other check", {}, (vm) => {
-      addSlot(vm, 1, 4);
-      assert.is(
-        errnoOf(() => vm.enableCap(KVM_CAP_DIRTY_LOG_RING, 4096)),
-        0,
-      );
-      addSlot(vm, 2, 4);
-      for (const slot of [1, 2, 9, 0xffff]) {
-        assert.is(
-          errnoOf(() => vm.getDirtyLog(slot)),
-          -ENXIO,
-        );
-        assert.is(__clear(vm, slot, 0, 4, [0]), -ENXIO);
-        assert.is(__clear(vm, slot, 1, 4, [0]), -ENXIO);
-      }
-    });
-
-    check("a dirty ring has a power of two of bytes, from 4096 to 1 MiB", {}, (vm) => {
-      const enable = (bytes: number | bigint) => errnoOf(() => vm.enableCap(KVM_CAP_DIRTY_LOG_RING, bytes));
-      assert.is(vm.checkExtension(KVM_CAP_DIRTY_LOG_RING), 1 << 20);
-      for (const bytes of [0, 1, 2048, 4095, 4097, 12288, 2 ** 20 + 4096, 3n << 40n]) {
-        assert.is(enable(bytes), -EINVAL, `${bytes} bytes`);
-      }
-      assert.is(enable(2 ** 21), -E2BIG);
-      assert.is(enable(2n ** 63n), -E2BIG);
-      assert.is(enable(2 ** 20), 0);
-      assert.is(enable(2 ** 20), -EINVAL, "only once");
-      assert.is(enable(2 ** 21), -E2BIG, "too large comes before already enabled");
-    });
-
-    check("a dirty ring comes before the first vCPU", {}, (vm) => {
-      const vcpu = vm.vcpu({ asId: 0 });
-      assert.is(
-        errnoOf(() => vm.enableCap(KVM_CAP_DIRTY_LOG_RING, 4096)),
-        -EINVAL,
-      );
-      vcpu.release();
-    });
   });
 }

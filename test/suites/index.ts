@@ -4,6 +4,7 @@ import { addressSpacesSuite } from "./address-spaces.js";
 import { allOrNothingSuite } from "./all-or-nothing.js";
 import { badInputSuite } from "./bad-input.js";
 import { dirtyBitmapSuite } from "./dirty-bitmap.js";
+import { dirtyCapabilitiesSuite } from "./dirty-capabilities.js";
 import { dirtyLogSuite } from "./dirty-log.js";
 import { hvaLookupSuite } from "./hva-lookup.js";
 import { listsSuite } from "./lists.js";
@@ -22,6 +23,7 @@ export function behaviourSuites(name: string, create: Create): void {
   sectionsSuite(name, create);
   hvaLookupSuite(name, create);
   dirtyLogSuite(name, create);
+  dirtyCapabilitiesSuite(name, create);
   dirtyBitmapSuite(name, create);
   listsSuite(name, create);
   allOrNothingSuite(name, create);

@@ -133,15 +133,14 @@ export class VectorMachine {
   }
 }
 
-/** The answer of an ioctl. A refused list of one entry must say so; an entry it did not have is noted as seen. */
-function answered(ioctl: () => unknown): { res: number; index?: number } {
+/** The answer of an ioctl. */
+function answered(ioctl: () => unknown): { res: number } {
   try {
     ioctl();
     return { res: 0 };
   } catch (error) {
     if (!(error instanceof KvmError)) throw error;
-    const { errno: res, index } = error;
-    return index === undefined || index === 0 ? { res } : { res, index };
+    return { res: error.errno };
   }
 }
 

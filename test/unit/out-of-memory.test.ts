@@ -2,6 +2,7 @@
 import { KvmError, MemslotEngine, type RegionLike } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { checkInvariants } from "../support/invariants.js";
 
 const PAGES = 2 ** 16;
 /** Both halves of the bitmap of one slot, and the header of its block. */
@@ -56,6 +57,7 @@ for (const shared of [true, false]) {
         `entry ${room} does not fit`,
       );
       assert.equal(snapshot(engine), state, `room for ${room}`);
+      checkInvariants(engine);
       if (room > before) engine.setUserMemoryRegionList(list.slice(0, room));
       assert.is(engine.slots().length, Math.max(room, before));
       for (let slot = 0; slot < before; slot++) assert.is(engine.getDirtyLog(slot)[0], 1 << 7);

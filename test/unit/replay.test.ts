@@ -3,12 +3,12 @@ import { fileURLToPath } from "node:url";
 import { MemslotEngine } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { AsLists, type ReplayVcpu } from "../../src/cli/commits.js";
+import { AsLists, type CommitWindow, type ReplayVcpu } from "../../src/cli/commits.js";
 import { lossesOf } from "../../src/cli/losses.js";
 import { type EngineClass, type Replay, replayTrace } from "../../src/cli/replay.js";
 import { replayJson, replayText } from "../../src/cli/report.js";
 import { readTrace } from "../../src/cli/trace.js";
-import { findWindows, flagsOf, look, type View } from "../../src/cli/windows.js";
+import { findWindows, flagsOf, look, type Sight, type View } from "../../src/cli/windows.js";
 import { HVA_BAD } from "../../src/uapi.js";
 import { throwsInputError } from "../support/inputerror.js";
 import { randomBoot } from "../support/pagewindows.js";
@@ -19,23 +19,23 @@ const TRACES = fileURLToPath(new URL("../traces/qemu/", import.meta.url));
 const PAGE = 0x1000;
 const HEADER = { machine: "m", blocks: { ram: "0x100000", rom: "0x10000" } };
 
-/** Of each boot: updates, commits, windows while running (same, remap), windows before the start or while paused. */
-const BOOTS: Record<string, [number, number, number, number, number]> = {
-  "pc-128m-std": [35, 11, 14, 4, 5],
-  "pc-1g-default": [67, 23, 33, 4, 5],
-  "pc-1g-cirrus": [35, 11, 14, 4, 5],
-  "q35-1g-default": [69, 25, 33, 4, 5],
-  "q35-5g-std": [38, 14, 14, 4, 5],
-  "microvm-1g": [6, 3, 0, 0, 3],
-  "pc-1g-reset": [91, 27, 52, 4, 5],
-  "q35-1g-reset": [65, 21, 33, 4, 5],
-  "pc-1g-hotplug": [66, 22, 33, 4, 5],
-  "pc-1g-migrate": [67, 15, 14, 4, 5],
-  "q35-5g-migrate-smp2": [74, 18, 14, 4, 5],
-  "guest-pc-128m-std": [301, 126, 142, 20, 5],
-  "guest-pc-1g-cirrus": [771, 333, 142, 283, 5],
-  "q35-1g-ovmf-kvm": [12, 7, 0, 0, 5],
-  "pc-1g-ovmf-kvm": [10, 5, 0, 0, 5],
+/** Of each boot: updates, commits, windows running (same, remap), windows not running, windows running of >= 100 MiB. */
+const BOOTS: Record<string, [number, number, number, number, number, number]> = {
+  "pc-128m-std": [35, 11, 14, 4, 5, 3],
+  "pc-1g-default": [67, 23, 33, 4, 5, 6],
+  "pc-1g-cirrus": [35, 11, 14, 4, 5, 3],
+  "q35-1g-default": [69, 25, 33, 4, 5, 6],
+  "q35-5g-std": [38, 14, 14, 4, 5, 3],
+  "microvm-1g": [6, 3, 0, 0, 3, 0],
+  "pc-1g-reset": [91, 27, 52, 4, 5, 9],
+  "q35-1g-reset": [65, 21, 33, 4, 5, 6],
+  "pc-1g-hotplug": [66, 22, 33, 4, 5, 6],
+  "pc-1g-migrate": [67, 15, 14, 4, 5, 3],
+  "q35-5g-migrate-smp2": [74, 18, 14, 4, 5, 3],
+  "guest-pc-128m-std": [301, 126, 142, 20, 5, 7],
+  "guest-pc-1g-cirrus": [771, 333, 142, 283, 5, 7],
+  "q35-1g-ovmf-kvm": [12, 7, 0, 0, 5, 0],
+  "pc-1g-ovmf-kvm": [10, 5, 0, 0, 5, 0],
 };
 
 const WINDOW_PAGES: Record<string, number> = {
@@ -122,12 +122,13 @@ async function windowsOfLast(commits: readonly (readonly Change[])[]) {
     .map((w) => [w.start / PAGE, w.end / PAGE, w.unmapped, w.mapped, w.same ? "same" : "remap"]);
 }
 
-for (const [name, [updates, commits, same, remap, stopped]] of Object.entries(BOOTS)) {
+for (const [name, [updates, commits, same, remap, stopped, large]] of Object.entries(BOOTS)) {
   test(`${name}: windows as recorded one by one, none as lists`, async () => {
     const replay = await replayFile(`${TRACES}${name}.jsonl.gz`);
     const running = replay.oneByOne.windows.filter(({ phase }) => phase === "running");
     assert.is(running.filter((window) => window.same).length, same);
     assert.is(running.filter((window) => !window.same).length, remap);
+    assert.is(running.filter(({ start, end }) => end - start >= 100 * 2 ** 20).length, large);
     const json = replayJson(replay);
     assert.is(json.updates, updates);
     assert.is(json.commits, commits);
@@ -157,6 +158,13 @@ test("pc-1g-reset: each window of a firmware pass, and all RAM lost 9 times whil
     [0x100000, 0x40000000, 9, 10, 10],
   );
   assert.equal([...new Set(largest?.hvas.map((hva) => trace.blocks.name(hva)))], ["pc.ram"]);
+});
+
+test("guest-pc-1g-cirrus: each switch of a VGA bank is a remap window", async () => {
+  const { trace, oneByOne } = await replayFile(`${TRACES}guest-pc-1g-cirrus.jsonl.gz`);
+  const banks = oneByOne.windows.filter(({ same, hva }) => !same && trace.blocks.name(hva) === "vga.vram");
+  assert.is(banks.length, 263);
+  assert.is(banks.filter(({ start, end }) => start === 0xa0000 && end === 0xb0000).length, 257);
 });
 
 test("a slot cut in two: each half is a window of its own, the page between them is none", async () => {
@@ -238,6 +246,60 @@ test("a run ends where the translation jumps or the flags change, before or afte
       [1, 3],
     ]);
   }
+});
+
+test("a run ends at a range that stayed mapped, and at the end of its address space", () => {
+  const sights = [7, 8, 9].map((hva) => ({ hva: hva * PAGE, readonly: false }));
+  const view = { sights, flags: [0, 0, 0] };
+  const gone = { hva: HVA_BAD, readonly: false };
+  const range = (asId: number, page: number) => ({ asId, start: page * PAGE, end: (page + 1) * PAGE });
+  const found = (ranges: ReturnType<typeof range>[], missing: Sight[]) =>
+    findWindows(ranges, view, [missing, sights], view).map(({ asId, start }) => [asId, start / PAGE]);
+  const row = [range(0, 0), range(0, 1), range(0, 2)];
+  assert.equal(found(row, [gone, sights[1]!, gone]), [
+    [0, 0],
+    [0, 2],
+  ]);
+  assert.equal(found([range(0, 0), range(1, 1), range(1, 2)], [gone, gone, gone]), [
+    [0, 0],
+    [1, 1],
+  ]);
+});
+
+test("losses: neighbours are one only when the same commits took them, in the same way", () => {
+  const window = (commit: number, start: number, end: number, same = true): CommitWindow => {
+    const range = { asId: 0, start: start * PAGE, end: end * PAGE };
+    return {
+      ...range,
+      commit,
+      same,
+      phase: commit < 2 ? "init" : "running",
+      unmapped: 0,
+      mapped: 1,
+      hva: commit,
+    };
+  };
+  const losses = (windows: CommitWindow[]) =>
+    lossesOf(windows).map((l) => [l.start / PAGE, l.end / PAGE, l.times, l.same, l.running]);
+  assert.equal(losses([]), []);
+  assert.equal(losses([window(1, 0, 4), window(1, 4, 8)]), [[0, 8, 1, 1, 0]]);
+  assert.equal(losses([window(1, 0, 4), window(2, 4, 9)]), [
+    [4, 9, 1, 1, 1],
+    [0, 4, 1, 1, 0],
+  ]);
+  assert.equal(losses([window(1, 0, 4), window(1, 4, 9, false)]), [
+    [4, 9, 1, 0, 0],
+    [0, 4, 1, 1, 0],
+  ]);
+  assert.equal(losses([window(1, 0, 4), window(1, 5, 9)]), [
+    [0, 4, 1, 1, 0],
+    [5, 9, 1, 1, 0],
+  ]);
+  assert.equal(losses([window(1, 0, 8), window(2, 6, 9), window(3, 6, 9)]), [
+    [6, 8, 3, 3, 2],
+    [0, 6, 1, 1, 0],
+    [8, 9, 2, 2, 2],
+  ]);
 });
 
 test("lookups that contradict each other or the slots are an error, not a figure", () => {
@@ -439,6 +501,24 @@ test("a hole that only a read section sees is counted against the list", async (
   const commits: Change[][] = [[[0, 0, 2, 0]], [[1, 4, 1, 4]], [[2, 6, 1, 6]]];
   const { list } = replayJson(await replayFile(jsonlFile([HEADER, ...lines(commits)]), leaky));
   assert.equal(list, { publications: 3, windows: 2, windowPages: 4 });
+});
+
+test("a list that ends elsewhere than its updates is an error, not a figure", async () => {
+  const lossy: EngineClass = {
+    async create(options) {
+      const engine = await (MemslotEngine as EngineClass).create(options);
+      const apply = engine.setUserMemoryRegionList.bind(engine);
+      engine.setUserMemoryRegionList = (regions) => apply(regions.slice(0, 2));
+      return engine;
+    },
+  };
+  const commit: Change[] = [
+    [0, 0, 2, 0],
+    [1, 4, 1, 4],
+    [2, 6, 1, 6],
+  ];
+  const outcome = await replayFile(jsonlFile([HEADER, ...lines([commit])]), lossy).catch(String);
+  assert.is(outcome, "Error: commit 0 as a list ends in another layout than its updates one by one");
 });
 
 test("text: counts of both ways and the largest loss; a boot without updates claims nothing", async () => {

@@ -220,6 +220,9 @@ test("a file that is cut, damaged, empty, not text or not there is refused", asy
     "jsonl",
     Buffer.from(`${JSON.stringify(HEADER)}\n{"t":1,"mark":"caf\u00e9"}\n`, "latin1"),
   );
+  const character = Buffer.from(`${JSON.stringify(HEADER)}\n{"t":1,"mark":"\u00e9`);
+  const split = tempFile("jsonl", character.subarray(0, character.length - 1));
+  await throwsInputError(() => readTrace(split), split, 2, /^not UTF-8 text/);
   await throwsInputError(() => readTrace(empty), empty, 1, /^the file is empty/);
   await throwsInputError(() => readTrace(emptyGzip), emptyGzip, 1, /^the file is empty/);
   await throwsInputError(() => readTrace(latin1), latin1, 1, /^not UTF-8 text/);

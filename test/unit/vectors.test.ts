@@ -124,6 +124,12 @@ test("a crossing write reaches the pages it can, in order, and marks only those"
   assert.equal(await replaySequence(sequence(ops), { viaList: false }), []);
 });
 
+test("vCPUs of the header are there before the first op", async () => {
+  const ring = { op: "enable_cap", cap: "dirty_log_ring", arg0: 4096 };
+  assert.equal(await replaySequence(sequence([{ ...ring, res: 0 }], 0), { viaList: false }), []);
+  assert.equal(await replaySequence(sequence([{ ...ring, res: -22 }], 1), { viaList: false }), []);
+});
+
 test("host memory ends with the arena: an access beyond it fails and marks nothing", async () => {
   const slot = (slot: number, gpa: string, hva: object): VectorOp => {
     return { op: "set", ...without(SET, "hva"), slot, gpa, ...hva };
