@@ -9,17 +9,103 @@
  *
  * Layer 1: imports nothing but the map.
  */
-import { Header, Reader } from "./layout";
+import { GATE_CLOSED, Header, Reader } from "./layout";
 
 /**
  * Orders:      everything written into the private copies, before the pointer to them.
  * Pairs with:  observeRoot.
  * Otherwise:   a reader could follow the new root into chunks and records that do not hold their content yet.
  * Checked by:  protocol model "publish before build", test/stress.
+ *
+ * An exchange in a loop, because a reaper may open the gate of a dead owner at the same time.
  */
 export function publishRoot(header: usize, root: usize): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(header, <u32>root, offsetof<Header>("root"));
-  else store<u32>(header, <u32>root, offsetof<Header>("root"));
+  if (ASC_FEATURE_THREADS) {
+    let word = atomic.load<u32>(header, offsetof<Header>("root"));
+    while (true) {
+      const seen = atomic.cmpxchg<u32>(
+        header,
+        word,
+        <u32>root | (word & GATE_CLOSED),
+        offsetof<Header>("root"),
+      );
+      if (seen == word) break;
+      word = seen;
+    }
+  } else {
+    const word = load<u32>(header, offsetof<Header>("root"));
+    store<u32>(header, <u32>root | (word & GATE_CLOSED), offsetof<Header>("root"));
+  }
+}
+
+/**
+ * Orders:      the closed gate, before the look at the pins of all vCPUs.
+ * Pairs with:  the second look at the root in a vCPU's enterSection.
+ * Otherwise:   a vCPU enters on the old layout after the writer has counted it out, and another one enters on the new.
+ * Checked by:  protocol model "gate ignored".
+ */
+export function closeGate(header: usize): void {
+  if (ASC_FEATURE_THREADS) atomic.or<u32>(header, GATE_CLOSED, offsetof<Header>("root"));
+  else
+    store<u32>(header, load<u32>(header, offsetof<Header>("root")) | GATE_CLOSED, offsetof<Header>("root"));
+}
+
+/**
+ * Orders:      the publication, before the open gate; and wakes who waits for either.
+ * Pairs with:  closeGate, sleepOnRoot.
+ * Otherwise:   vCPUs enter on the layout that the barrier was to end.
+ * Checked by:  protocol model "gate opened before publication".
+ */
+export function openGate(header: usize): void {
+  if (ASC_FEATURE_THREADS) {
+    atomic.and<u32>(header, ~GATE_CLOSED, offsetof<Header>("root"));
+    atomic.notify(header + offsetof<Header>("root"), -1);
+  } else {
+    store<u32>(header, load<u32>(header, offsetof<Header>("root")) & ~GATE_CLOSED, offsetof<Header>("root"));
+  }
+}
+
+/** Take the gate for `owner`: a compare-and-swap, so that one thread has it. Pairs with releaseGate. */
+export function claimGate(header: usize, owner: u32): bool {
+  if (ASC_FEATURE_THREADS) return atomic.cmpxchg<u32>(header, 0, owner, offsetof<Header>("gateOwner")) == 0;
+  if (load<u32>(header, offsetof<Header>("gateOwner")) != 0) return false;
+  store<u32>(header, owner, offsetof<Header>("gateOwner"));
+  return true;
+}
+
+/** Owner of the gate, 0 if it is open. Exact for the owner itself. */
+export function observeGate(header: usize): u32 {
+  if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("gateOwner"));
+  return load<u32>(header, offsetof<Header>("gateOwner"));
+}
+
+/** The gate is open and may be taken again. After openGate, so that no two owners meet. */
+export function releaseGate(header: usize): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(header, 0, offsetof<Header>("gateOwner"));
+  else store<u32>(header, 0, offsetof<Header>("gateOwner"));
+}
+
+/** Sleep until the root word is no longer `word`, is notified, or `ms` are over. Spurious returns are legal. */
+export function sleepOnRoot(header: usize, word: u32, ms: i64): void {
+  if (ASC_FEATURE_THREADS) {
+    atomic.add<u32>(header, 1, offsetof<Header>("observers"));
+    atomic.wait<i32>(header + offsetof<Header>("root"), <i32>word, ms * 1000000);
+    atomic.sub<u32>(header, 1, offsetof<Header>("observers"));
+  }
+}
+
+/** Wake who waits for a publication. A count left behind by the dead costs a needless notify. Pairs with sleepOnRoot. */
+export function wakeObservers(header: usize): void {
+  if (ASC_FEATURE_THREADS) {
+    if (atomic.load<u32>(header, offsetof<Header>("observers")) != 0) {
+      atomic.notify(header + offsetof<Header>("root"), -1);
+    }
+  }
+}
+
+/** Count this thread among the observers while it waits outside of wasm, `by` +1 or -1. */
+export function countObserver(header: usize, by: i32): void {
+  if (ASC_FEATURE_THREADS) atomic.add<u32>(header, <u32>by, offsetof<Header>("observers"));
 }
 
 /**
@@ -27,8 +113,10 @@ export function publishRoot(header: usize, root: usize): void {
  * Pairs with:  publishRoot, pinRoot.
  * Otherwise:   see pinRoot.
  * Checked by:  protocol model "no second look at the root".
+ *
+ * The word has the gate in its lowest bit; publishedRoot in publish.ts takes it off.
  */
-export function observeRoot(header: usize): usize {
+export function observeRoot(header: usize): u32 {
   if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("root"));
   return load<u32>(header, offsetof<Header>("root"));
 }
@@ -159,6 +247,64 @@ export function unlockWriter(header: usize): void {
   } else {
     store<u32>(header, 0, offsetof<Header>("lock"));
   }
+}
+
+/** Sleep until the lock is free, is notified, or `ms` are over. Spurious returns are legal. */
+export function sleepOnLock(header: usize, holder: u32, ms: i64): void {
+  if (ASC_FEATURE_THREADS) {
+    atomic.add<u32>(header, 1, offsetof<Header>("lockWaiters"));
+    atomic.wait<i32>(header + offsetof<Header>("lock"), <i32>holder, ms * 1000000);
+    atomic.sub<u32>(header, 1, offsetof<Header>("lockWaiters"));
+  }
+}
+
+/**
+ * Orders:      the mark "a writer died", before its lock is free.
+ * Pairs with:  observeOrphan, by whoever gets the lock next.
+ * Otherwise:   the next writer would go on with the half-written notebook of the dead one.
+ * Checked by:  protocol model "recovery skipped".
+ */
+export function orphanLock(header: usize, dead: u32): bool {
+  if (ASC_FEATURE_THREADS) {
+    if (atomic.load<u32>(header, offsetof<Header>("lock")) != dead) return false;
+    atomic.store<u32>(header, 1, offsetof<Header>("orphaned"));
+    atomic.cmpxchg<u32>(header, dead, 0, offsetof<Header>("lock"));
+    atomic.notify(header + offsetof<Header>("lock"), 1);
+    return true;
+  }
+  if (load<u32>(header, offsetof<Header>("lock")) != dead) return false;
+  store<u32>(header, 1, offsetof<Header>("orphaned"));
+  store<u32>(header, 0, offsetof<Header>("lock"));
+  return true;
+}
+
+/** Holder of the lock: true if the notebook must be rebuilt. Pairs with orphanLock. */
+export function observeOrphan(header: usize): bool {
+  if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("orphaned")) != 0;
+  return load<u32>(header, offsetof<Header>("orphaned")) != 0;
+}
+
+/**
+ * Orders:      the rebuilt notebook, before the mark is gone.
+ * Pairs with:  observeOrphan.
+ * Otherwise:   a second death inside the rebuild would leave half of it to a writer that trusts it.
+ * Checked by:  protocol model "recovery marked done first".
+ */
+export function clearOrphan(header: usize): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(header, 0, offsetof<Header>("orphaned"));
+  else store<u32>(header, 0, offsetof<Header>("orphaned"));
+}
+
+/** Ask a vCPU to leave its section soon. It may see the request late, which only delays the writer. */
+export function postRequest(reader: usize, request: u32): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(reader, request, offsetof<Reader>("request"));
+  else store<u32>(reader, request, offsetof<Reader>("request"));
+}
+
+/** Pairs with postRequest. */
+export function observeRequest(reader: usize): u32 {
+  if (ASC_FEATURE_THREADS) return atomic.load<u32>(reader, offsetof<Reader>("request"));
+  return load<u32>(reader, offsetof<Reader>("request"));
 }
 
 /**

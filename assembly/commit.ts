@@ -1,18 +1,48 @@
 /**
  * A writer's way through the engine: lock, stage, commit, unlock. The lock is held from before the list is written to
  * after the last reader of the replaced layout has left, so that there is one writer and one staging area.
+ *
+ * Times are in milliseconds. 0 never sleeps, for threads that must not (a browser's page).
  */
-import { tryLockWriter, unlockWriter } from "./atomic";
+import { observeGate, observeLock, observeOrphan, sleepOnLock, tryLockWriter, unlockWriter } from "./atomic";
 import { stagingBytes } from "./create";
-import { E2BIG, EBUSY, ENOMEM, OK } from "./errno";
+import { E2BIG, EBUSY, EINVAL, ENOMEM, ETIMEDOUT, OK } from "./errno";
 import { allocHeap, freeHeap } from "./heap";
-import { Header } from "./layout";
-import { awaitReaders, reclaim } from "./publish";
-import { applyList } from "./transaction";
+import { COMMIT_BARRIER, COMMIT_CHANGED, COMMIT_WAIT, Header, Root } from "./layout";
+import { awaitReaders, holdVcpus, reclaim, releaseVcpus, takeGate } from "./publish";
+import { recover } from "./recover";
+import { rootAt } from "./roots";
+import { applyList, PUBLISHED } from "./transaction";
 
-/** Take the writer lock for `owner`: OK, or EBUSY while another thread has it. */
-export function lockEngine(header: usize, owner: u32): i32 {
-  return tryLockWriter(header, owner) ? OK : EBUSY;
+/** Result of a commit: published, but readers of the replaced layout are left; a later commit recycles it. */
+const PUBLISHED_PENDING: i32 = 2;
+
+const LOCK_SPINS: i32 = 300;
+const LOCK_SLEEP_MS: i64 = 5;
+
+/**
+ * Take the writer lock for `owner`, and repair what a dead writer left. EBUSY if another thread keeps it for `ms`, if
+ * `owner` has it already, or if readers keep a dead writer's layout.
+ */
+export function lockEngine(header: usize, owner: u32, ms: i32): i32 {
+  let spins = LOCK_SPINS;
+  let left = ms;
+  while (!tryLockWriter(header, owner)) {
+    const holder = observeLock(header);
+    if (holder == owner) return EBUSY;
+    if (spins > 0) {
+      spins--;
+      continue;
+    }
+    if (left <= 0) return EBUSY;
+    if (holder != 0) sleepOnLock(header, holder, LOCK_SLEEP_MS);
+    left -= <i32>LOCK_SLEEP_MS;
+  }
+  if (observeOrphan(header) && !recover(header, owner, left)) {
+    unlockWriter(header);
+    return EBUSY;
+  }
+  return OK;
 }
 
 export function unlockEngine(header: usize): void {
@@ -33,28 +63,76 @@ export function stageList(header: usize, count: u32): f64 {
     const old: usize = engine.staging;
     engine.staging = <u32>staging;
     engine.stagingEntries = entries;
-    if (old >= engine.heapStart) freeHeap(header, old);
+    if (old != <usize>engine.stagingHome) freeHeap(header, old);
   }
   return <f64>engine.staging;
 }
 
-function commit(header: usize, owner: u32, count: u32, version2: bool, ms: i32): i32 {
+/** Build and publish; once more if the spare copies were in use and their readers leave in time. */
+function apply(header: usize, owner: u32, count: u32, version2: bool, mode: u32, ms: i32): i32 {
+  const changed = (mode & COMMIT_CHANGED) != 0;
   reclaim(header);
-  let result = applyList(header, count, version2);
-  if (result == EBUSY && awaitReaders(header, owner, ms)) result = applyList(header, count, version2);
-  if (result > 0) awaitReaders(header, owner, ms);
-  return result;
+  const result = applyList(header, count, version2, changed);
+  if (result != EBUSY || !awaitReaders(header, owner, ms)) return result;
+  return applyList(header, count, version2, changed);
+}
+
+function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32, ms: i32): i32 {
+  // Whoever has the gate already holds the vCPUs, and gives it back under the lock only.
+  const gate = (mode & COMMIT_BARRIER) != 0 && takeGate(header, owner);
+  if (gate && !holdVcpus(header, owner, ms)) {
+    releaseVcpus(header);
+    return ETIMEDOUT;
+  }
+  const result = apply(header, owner, count, version2, mode, ms);
+  if (gate) releaseVcpus(header);
+  if (result != PUBLISHED || !(mode & COMMIT_WAIT)) return result;
+  return awaitReaders(header, owner, ms) ? PUBLISHED : PUBLISHED_PENDING;
 }
 
 /**
- * Apply `count` staged regions as one atomic change: 1 if a new layout was published, 0 if nothing changes, or a
- * negative errno with errorEntry telling the entry; then nothing has happened.
+ * Apply `count` staged regions as one atomic change. `mode` is a set of COMMIT_* bits: WAIT for the readers of the
+ * replaced layout, BARRIER holds all vCPUs between sections meanwhile, CHANGED leaves the changed ranges in the staging
+ * area. Returns 1 if a new layout was published, 2 if it was and readers of the old one are left after `ms`, 0 if
+ * nothing changes, or a negative errno with errorEntry telling the entry; then nothing has happened.
  */
-export function commitList(header: usize, owner: u32, count: u32, ms: i32): i32 {
-  return commit(header, owner, count, false, ms);
+export function commitList(header: usize, owner: u32, count: u32, mode: u32, ms: i32): i32 {
+  return commit(header, owner, count, false, mode, ms);
 }
 
 /** The same for one staged struct kvm_userspace_memory_region2. */
-export function commitRegion2(header: usize, owner: u32, ms: i32): i32 {
-  return commit(header, owner, 1, true, ms);
+export function commitRegion2(header: usize, owner: u32, mode: u32, ms: i32): i32 {
+  return commit(header, owner, 1, true, mode, ms);
+}
+
+/**
+ * Wait until the readers of all replaced layouts are gone: OK, or ETIMEDOUT. Sections of `owner` itself are not waited
+ * for. The lock must be held. Mirrors synchronize_srcu.
+ */
+export function synchronizeReaders(header: usize, owner: u32, ms: i32): i32 {
+  return awaitReaders(header, owner, ms) ? OK : ETIMEDOUT;
+}
+
+/** Number of the oldest layout that may still have readers: those before it are recycled. The lock must be held. */
+export function oldestCommit(header: usize): f64 {
+  reclaim(header);
+  return <f64>changetype<Root>(rootAt(header, changetype<Header>(header).oldestRoot)).commit;
+}
+
+/**
+ * Hold all vCPUs of other threads between two sections until resumeVcpus: OK, EBUSY if they are held already, or
+ * ETIMEDOUT if one does not leave its section. The lock must be held. Mirrors QEMU's pause_all_vcpus.
+ */
+export function pauseVcpus(header: usize, owner: u32, ms: i32): i32 {
+  if (!takeGate(header, owner)) return EBUSY;
+  if (holdVcpus(header, owner, ms)) return OK;
+  releaseVcpus(header);
+  return ETIMEDOUT;
+}
+
+/** Let the vCPUs go that `owner` holds: OK, or EINVAL. The lock must be held. */
+export function resumeVcpus(header: usize, owner: u32): i32 {
+  if (observeGate(header) != owner) return EINVAL;
+  releaseVcpus(header);
+  return OK;
 }

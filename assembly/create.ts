@@ -59,9 +59,10 @@ function carve(header: usize, engine: Header): u32 {
   engine.records = engine.chunks + engine.chunkCount * CHUNK_BYTES;
   engine.retired = engine.records + engine.recordCount * RECORD_BYTES;
   engine.marks = align(engine.retired + engine.retiredCapacity * 4);
-  engine.staging = align(engine.marks + ((engine.chunkCount + engine.recordCount + 7) >> 3));
+  engine.stagingHome = align(engine.marks + ((engine.chunkCount + engine.recordCount + 7) >> 3));
+  engine.staging = engine.stagingHome;
   engine.stagingEntries = STAGING_ENTRIES_MIN;
-  return align(engine.staging + stagingBytes(STAGING_ENTRIES_MIN));
+  return align(engine.stagingHome + stagingBytes(STAGING_ENTRIES_MIN));
 }
 
 /**

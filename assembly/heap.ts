@@ -5,8 +5,8 @@
  *   | size used payload | size used payload | ...          | bridge |
  *
  * Invariants
- *  - Blocks of 8 bytes of header and payload follow each other without gap; the last one is a used block without
- *    payload, the bridge to pages that memory.grow may hand out elsewhere.
+ *  - Blocks of 8 bytes of header and payload follow each other without gap; the last one is a bridge, a block without
+ *    payload that leads to the pages of the next growth, wherever they are.
  *  - The chain of sizes is whole after every single store: a split writes the upper header before it shortens the
  *    lower block, a merge is one store. So a writer may die anywhere and the next one can walk the chain.
  *  - heapFreeBytes = sum of the sizes of the free blocks.
@@ -19,6 +19,8 @@ import { Header } from "./layout";
 const BLOCK_HEADER: u32 = 8;
 const USED: u32 = 1;
 const MARKED: u32 = 2;
+/** End of the pages that one growth brought; never freed, may be as long as the foreign pages behind it. */
+const BRIDGE: u32 = 3;
 const WASM_PAGE: u32 = 65536;
 
 function sizeOf(block: usize): u32 {
@@ -38,7 +40,7 @@ function setBlock(block: usize, size: u32, state: u32): void {
 export function createHeap(header: usize, start: u32, end: u32): void {
   const engine = changetype<Header>(header);
   const bridge = end - BLOCK_HEADER;
-  setBlock(bridge, BLOCK_HEADER, USED);
+  setBlock(bridge, BLOCK_HEADER, BRIDGE);
   if (bridge > start) setBlock(start, bridge - start, 0);
   engine.heapStart = start;
   engine.heapEnd = end;
@@ -83,7 +85,7 @@ function growHeap(header: usize, need: u32): bool {
   const bridge = engine.heapEnd - BLOCK_HEADER;
   const bytes = <u32>grown * WASM_PAGE;
   const end = start + bytes;
-  setBlock(end - BLOCK_HEADER, BLOCK_HEADER, USED);
+  setBlock(end - BLOCK_HEADER, BLOCK_HEADER, BRIDGE);
   if (start == engine.heapEnd) {
     store<u32>(bridge, bytes);
     store<u32>(bridge, 0, 4);
@@ -134,7 +136,10 @@ export function markHeap(pointer: usize): void {
   store<u32>(pointer - BLOCK_HEADER, MARKED, 4);
 }
 
-/** Second half of a rebuild: whatever was not marked is free. `heapEnd` may be older than the last growth. */
+/**
+ * Second half of a rebuild: whatever was not marked is free. A growth that was cut short may have linked the last
+ * bridge to pages that heapEnd does not count yet; it ends the heap again, and those pages are given up.
+ */
 export function sweepHeap(header: usize): void {
   const engine = changetype<Header>(header);
   let free: u32 = 0;
@@ -142,8 +147,9 @@ export function sweepHeap(header: usize): void {
   const bridge: usize = engine.heapEnd - BLOCK_HEADER;
   while (block < engine.heapEnd) {
     const state = stateOf(block);
-    if (state == MARKED) store<u32>(block, USED, 4);
-    else if (block != bridge) {
+    if (block == bridge) setBlock(block, BLOCK_HEADER, BRIDGE);
+    else if (state == MARKED) store<u32>(block, USED, 4);
+    else if (state != BRIDGE) {
       store<u32>(block, 0, 4);
       free += sizeOf(block);
     }

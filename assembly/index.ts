@@ -4,28 +4,56 @@
  * line, both as handed out here. docs/abi.md describes them one by one.
  */
 
-// Write: lock, stage, commit, unlock.
-export { commitList, commitRegion2, lockEngine, stageList, unlockEngine } from "./commit";
 // Birth: sizes, limits, owner tokens.
 export { attachOwner, checkEngine, createEngine, engineBytes } from "./create";
-// Dirty log.
-export { beginClearDirtyLog, dirtyLogBytes, endClearDirtyLog, getDirtyLog } from "./dirtybitmap";
 
-// Walk: slots by guest address, by host address, by number.
-export { nextHostSlots, nextSlots, rewind, slotByNumber } from "./iterate";
-// Read: gpa -> hva.
-export { gfnToSlot, gpaToHva, gpaToHvaRead, markDirty, translateBatch, translateMany } from "./lookup";
-// Readers: claim a line, open sections.
+// Readers: claim a line, open sections, be asked to leave them, die.
 export {
-  batchOf,
-  claimThread,
   claimVcpu,
-  enterSection,
-  exitSection,
-  refreshSection,
-  releaseReader,
+  claimThread,
+  batchOf,
   setAddressSpace,
+  enterSection,
+  refreshSection,
+  exitSection,
+  kickVcpus,
+  vcpuKicked,
+  sectionCount,
+  missCount,
+  releaseReader,
+  reapOwner,
 } from "./readers";
 
+// Read: gpa -> hva.
+export { gpaToHva, gpaToHvaRead, gfnToSlot, translateBatch, translateMany, markDirty } from "./lookup";
+
+// Walk: slots by guest address, by host address, by number.
+export { rewind, nextSlots, nextHostSlots, slotByNumber } from "./iterate";
+
+// Write: lock, stage, commit, wait, unlock; hold the vCPUs.
+export {
+  lockEngine,
+  stageList,
+  commitList,
+  commitRegion2,
+  synchronizeReaders,
+  oldestCommit,
+  pauseVcpus,
+  resumeVcpus,
+  unlockEngine,
+} from "./commit";
+
+// Dirty log.
+export { getDirtyLog, dirtyLogBytes, beginClearDirtyLog, endClearDirtyLog } from "./dirtybitmap";
+
 // State and capabilities.
-export { commitNumber, enableDirtyRing, errorEntry, generation, graceOpen, setManualDirtyLog } from "./state";
+export {
+  commitNumber,
+  generation,
+  graceOpen,
+  observe,
+  errorEntry,
+  changedCount,
+  setManualDirtyLog,
+  enableDirtyRing,
+} from "./state";

@@ -33,7 +33,7 @@ export const PHYS_ADDR_BITS_MAX: u32 = 52;
 export const CHUNK_ENTRIES: u32 = 32;
 /**
  * Two neighbours that hold this many entries together become one chunk. Below CHUNK_ENTRIES, so that a merge is
- * not followed by a split; it also bounds the number of chunks (see `chunksFor` in engine.ts).
+ * not followed by a split; it also bounds the number of chunks (see `chunksFor` in create.ts).
  */
 export const CHUNK_MERGE_ENTRIES: u32 = 24;
 /** Radix buckets per chunk: most buckets then hold one chunk border at most. */
@@ -52,9 +52,15 @@ export const BATCH_REGIONS: u32 = 16;
 /** List entries that fit without the heap. */
 export const STAGING_ENTRIES_MIN: u32 = 128;
 
-/** What a writer is about to do; read by the next writer after its death. */
-export const INTENT_IDLE: u32 = 0;
-export const INTENT_BUILDING: u32 = 1;
+/** Bits of a commit's mode. */
+export const COMMIT_WAIT: u32 = 1;
+export const COMMIT_BARRIER: u32 = 2;
+export const COMMIT_CHANGED: u32 = 4;
+/** More changed ranges than the staging area has room for: everything may have changed. */
+export const CHANGED_OVERFLOW: u32 = 0xffffffff;
+
+/** Bit of Header.root: vCPUs wait before they open a section. Roots are multiples of 64, so that it is free. */
+export const GATE_CLOSED: u32 = 1;
 
 /**
  * One per engine, at `base`.
@@ -111,7 +117,7 @@ export class Header {
   recordCount: u32;
   pad21: u32;
 
-  /** atomic; writer: the published root. Its store is the one publication of a commit. */
+  /** atomic; writer: the published root, and GATE_CLOSED. Its store is the one publication of a commit. */
   root: u32;
   pad0: u32;
   pad1: u64;
@@ -124,25 +130,29 @@ export class Header {
 
   /** atomic; any thread: owner token of the writer, 0 when free. */
   lock: u32;
-  /** atomic; writer: not 0 while it sleeps on a reader's pin. */
-  waiting: u32;
-  /** atomic; any thread: last owner token handed out. */
-  owners: u32;
   /** atomic; any thread: number of threads asleep on the lock. */
   lockWaiters: u32;
+  /** atomic; writer: not 0 while it sleeps on a reader's pin. */
+  waiting: u32;
+  /** atomic; any thread: owner of the closed gate (the lowest bit of root), 0 while it is open. */
+  gateOwner: u32;
+  /** atomic; reaper: 1 after a writer died; the next one rebuilds the notebook before it does anything else. */
+  orphaned: u32;
+  /** atomic; any thread: number of threads that wait for a publication. */
+  observers: u32;
+  /** atomic; any thread: last owner token handed out. */
+  owners: u32;
   /** atomic; any thread: 1 once a vCPU was created; KVM's kvm->created_vcpus as far as the dirty ring asks. */
   vcpuCreated: u32;
-  pad8: u32;
   pad9: u64;
   pad10: u64;
   pad11: u64;
   pad12: u64;
-  pad13: u64;
 
   /** writer: number of the transaction that is being built; stamps private chunks, never repeats. */
   transaction: u64;
-  /** writer: INTENT_*. */
-  intent: u32;
+  /** Address of the staging area outside of the heap; written once by create. */
+  stagingHome: u32;
   /** writer: number of the oldest root that is not recycled, 0 .. ROOTS - 1. */
   oldestRoot: u32;
   /** writer: number of the published root. */
@@ -160,6 +170,8 @@ export class Header {
   effectCount: u32;
   /** writer: entry of the list that the last failed call refused, or -1. */
   errorEntry: i32;
+  /** writer: pieces that the last commit with COMMIT_CHANGED left in `staging`, or CHANGED_OVERFLOW. */
+  changedCount: u32;
   /**
    * writer: where a list is written, and how many entries fit:
    * Region entry[stagingEntries], u32 effectOfEntry[stagingEntries], Effect effect[stagingEntries].
@@ -175,7 +187,6 @@ export class Header {
   manualDirtyLog: u32;
   /** writer: bytes of a dirty ring, 0 while dirty logging uses bitmaps. */
   dirtyRingBytes: u32;
-  pad14: u32;
   pad15: u64;
   pad16: u64;
   pad17: u64;
@@ -202,7 +213,8 @@ export class Reader {
   depth: u32;
   /** written at claim: the engine. */
   header: u32;
-  reserved0: u32;
+  /** written at claim: 1 for a vCPU, which waits at the gate; 0 for the one-shot calls of a thread, which do not. */
+  gated: u32;
   /** reader i: commit counter of the layout that the cached slot belongs to; a counter, not an address, has no ABA. */
   cacheCommit: u64;
   /** reader i: the cached slot: first frame, frames, record. */

@@ -8,9 +8,22 @@
  *
  * Mirrors kvm_swap_active_memslots and synchronize_srcu.
  */
-import { announceWait, observeOwner, publishRoot, sleepOnPin } from "./atomic";
-import { Header, ROOTS, Root } from "./layout";
-import { readerOf } from "./readers";
+import {
+  announceWait,
+  claimGate,
+  closeGate,
+  observeOwner,
+  observePin,
+  observeRoot,
+  openGate,
+  postRequest,
+  publishRoot,
+  releaseGate,
+  sleepOnPin,
+  wakeObservers,
+} from "./atomic";
+import { GATE_CLOSED, Header, ROOTS, Root } from "./layout";
+import { readerOf, vcpuInside } from "./readers";
 import { recycle } from "./retired";
 import { rootAt, spareRoot } from "./roots";
 
@@ -18,6 +31,11 @@ import { rootAt, spareRoot } from "./roots";
 const SPINS: i32 = 300;
 /** One sleep; bounded, so that a lost wake-up costs this much and no more. */
 const SLEEP_MS: i64 = 5;
+
+/** The published root. */
+export function publishedRoot(header: usize): usize {
+  return observeRoot(header) & ~GATE_CLOSED;
+}
 
 /** Make the spare root, which is complete, the published one. */
 export function publishSpare(header: usize): void {
@@ -27,6 +45,7 @@ export function publishSpare(header: usize): void {
   const number = spareRoot(header);
   engine.activeRoot = number;
   publishRoot(header, rootAt(header, number));
+  wakeObservers(header);
 }
 
 /** Recycle what no reader can reach. True if no replaced layout is left. */
@@ -59,10 +78,51 @@ export function awaitReaders(header: usize, owner: u32, ms: i32): bool {
       continue;
     }
     if (left <= 0) return false;
-    announceWait(header, 1);
-    sleepOnPin(reader, root, SLEEP_MS);
-    announceWait(header, 0);
-    left -= <i32>SLEEP_MS;
+    left -= awaitPin(header, reader, root);
   }
   return true;
+}
+
+/** One bounded sleep until `reader`, which is asked to, lets `root` go. Returns the milliseconds it may have taken. */
+export function awaitPin(header: usize, reader: usize, root: usize): i32 {
+  postRequest(reader, 1);
+  announceWait(header, 1);
+  sleepOnPin(reader, root, SLEEP_MS);
+  announceWait(header, 0);
+  return <i32>SLEEP_MS;
+}
+
+/**
+ * Close the gate for `owner` and wait until no vCPU of another thread is inside a section, for `ms` milliseconds at
+ * most. False, and the gate open, if one stays.
+ */
+export function holdVcpus(header: usize, owner: u32, ms: i32): bool {
+  closeGate(header);
+  let spins = SPINS;
+  let left = ms;
+  while (true) {
+    const reader = vcpuInside(header, owner);
+    if (reader == 0) return true;
+    const root = observePin(reader);
+    if (root == 0) continue;
+    if (spins > 0) {
+      spins--;
+      continue;
+    }
+    if (left <= 0) break;
+    left -= awaitPin(header, reader, root);
+  }
+  openGate(header);
+  return false;
+}
+
+/** Let the vCPUs go. */
+export function releaseVcpus(header: usize): void {
+  openGate(header);
+  releaseGate(header);
+}
+
+/** Take the gate. False while another owner, or this one, has it. */
+export function takeGate(header: usize, owner: u32): bool {
+  return claimGate(header, owner);
 }

@@ -11,15 +11,26 @@
 import {
   announceVcpu,
   claimOwner,
+  observeGate,
+  observeOwner,
   observePin,
+  observeRequest,
   observeRoot,
+  openGate,
+  orphanLock,
   ownPin,
   pinRoot,
+  postRequest,
+  releaseGate,
   releaseOwner,
+  sleepOnRoot,
   unpinRoot,
   wakeWriter,
 } from "./atomic";
-import { BATCH_BYTES, Header, READER_BYTES, Reader, Root } from "./layout";
+import { BATCH_BYTES, GATE_CLOSED, Header, READER_BYTES, Reader, Root } from "./layout";
+
+/** Longest sleep at the gate; bounded, so that a lost wake-up costs this much and no more. */
+const GATE_SLEEP_MS: i64 = 5;
 
 /** Commit number that no layout has: nothing is cached. */
 const NO_COMMIT: u64 = u64.MAX_VALUE;
@@ -30,7 +41,7 @@ export function readerLines(header: usize): u32 {
 }
 
 /** Claim a free line of lines [first, end) for `owner`. 0 if all are taken. */
-function claimLine(header: usize, owner: u32, first: u32, end: u32): usize {
+function claimLine(header: usize, owner: u32, first: u32, end: u32, gated: u32): usize {
   const engine = changetype<Header>(header);
   for (let i = first; i < end; i++) {
     const reader: usize = engine.readers + i * READER_BYTES;
@@ -39,11 +50,13 @@ function claimLine(header: usize, owner: u32, first: u32, end: u32): usize {
     line.header = <u32>header;
     line.pageShift = engine.pageShift;
     line.asId = 0;
+    line.gated = gated;
     line.depth = 0;
     line.cacheCommit = NO_COMMIT;
     line.seenCommit = NO_COMMIT;
     line.sections = 0;
     line.misses = 0;
+    postRequest(reader, 0);
     return reader;
   }
   return 0;
@@ -52,12 +65,12 @@ function claimLine(header: usize, owner: u32, first: u32, end: u32): usize {
 /** Claim a vCPU's line. 0 if all maxVcpus are taken. */
 export function claimVcpu(header: usize, owner: u32): usize {
   announceVcpu(header);
-  return claimLine(header, owner, 0, changetype<Header>(header).maxVcpus);
+  return claimLine(header, owner, 0, changetype<Header>(header).maxVcpus, 1);
 }
 
 /** Claim the line for a thread's one-shot calls. 0 if as many threads as vCPUs hold one. */
 export function claimThread(header: usize, owner: u32): usize {
-  return claimLine(header, owner, changetype<Header>(header).maxVcpus, readerLines(header));
+  return claimLine(header, owner, changetype<Header>(header).maxVcpus, readerLines(header), 0);
 }
 
 /** Leave any section and give the line back. */
@@ -75,15 +88,34 @@ export function batchOf(reader: usize): usize {
   return engine.batch + ((<u32>reader - engine.readers) / READER_BYTES) * BATCH_BYTES;
 }
 
-/** Pin the published root; what was pinned before is let go. */
+/**
+ * Wait until the gate is open. The pin is gone meanwhile, so that the writer can go on. True if the gate is closed by
+ * the line's own thread, which cannot open it while it waits.
+ */
+function awaitGate(reader: usize, word: u32): bool {
+  const line = changetype<Reader>(reader);
+  unpinRoot(reader);
+  wakeWriter(line.header, reader);
+  if (observeGate(line.header) == observeOwner(reader)) return true;
+  sleepOnRoot(line.header, word, GATE_SLEEP_MS);
+  return false;
+}
+
+/** Pin the published root, behind the gate for a vCPU; what was pinned before is let go. */
 function pinNewest(reader: usize): usize {
-  const header: usize = changetype<Reader>(reader).header;
-  let root = observeRoot(header);
+  const line = changetype<Reader>(reader);
+  let gate: u32 = line.gated;
+  let word = observeRoot(line.header);
   while (true) {
-    pinRoot(reader, root);
-    const again = observeRoot(header);
-    if (again == root) return root;
-    root = again;
+    if (word & gate) {
+      if (awaitGate(reader, word)) gate = 0;
+      word = observeRoot(line.header);
+      continue;
+    }
+    pinRoot(reader, word & ~GATE_CLOSED);
+    const again = observeRoot(line.header);
+    if (again == word) return word & ~GATE_CLOSED;
+    word = again;
   }
 }
 
@@ -101,6 +133,7 @@ export function enterSection(reader: usize): bool {
   line.depth += 1;
   if (line.depth != 1) return false;
   line.sections += 1;
+  if (observeRequest(reader) != 0) postRequest(reader, 0);
   return noteCommit(reader, pinNewest(reader));
 }
 
@@ -140,4 +173,56 @@ export function readerOf(header: usize, root: usize): usize {
     reader += READER_BYTES;
   }
   return 0;
+}
+
+/** A vCPU of another thread than `owner` that is inside a section, 0 if there is none. */
+export function vcpuInside(header: usize, owner: u32): usize {
+  const engine = changetype<Header>(header);
+  let reader: usize = engine.readers;
+  for (let i: u32 = 0; i < engine.maxVcpus; i++) {
+    if (observePin(reader) != 0 && observeOwner(reader) != owner) return reader;
+    reader += READER_BYTES;
+  }
+  return 0;
+}
+
+/** Ask every vCPU to leave its section. Mirrors kvm_make_all_cpus_request. */
+export function kickVcpus(header: usize): void {
+  const engine = changetype<Header>(header);
+  for (let i: u32 = 0; i < engine.maxVcpus; i++) postRequest(engine.readers + i * READER_BYTES, 1);
+}
+
+/** 1 if the vCPU was asked to leave its section since it entered. */
+export function vcpuKicked(reader: usize): u32 {
+  return observeRequest(reader);
+}
+
+/** Statistics of a line: sections entered, lookups that found no slot. */
+export function sectionCount(reader: usize): f64 {
+  return <f64>changetype<Reader>(reader).sections;
+}
+
+export function missCount(reader: usize): f64 {
+  return <f64>changetype<Reader>(reader).misses;
+}
+
+/**
+ * The thread with token `dead` is gone: free its reader lines, open its gate, and leave its lock to the next writer,
+ * which will rebuild what it may have left half-written. The caller has proof of death. Returns the lines freed.
+ */
+export function reapOwner(header: usize, dead: u32): u32 {
+  const lines = readerLines(header);
+  let freed: u32 = 0;
+  for (let i: u32 = 0; i < lines; i++) {
+    const reader: usize = changetype<Header>(header).readers + i * READER_BYTES;
+    if (observeOwner(reader) != dead) continue;
+    releaseReader(reader);
+    freed++;
+  }
+  if (observeGate(header) == dead) {
+    openGate(header);
+    releaseGate(header);
+  }
+  orphanLock(header, dead);
+  return freed;
 }

@@ -1,10 +1,11 @@
 /**
  * What can be asked of an engine, and its capabilities.
  */
-import { observeRoot, observeVcpu } from "./atomic";
+import { countObserver, observeVcpu } from "./atomic";
 import { KVM_DIRTY_LOG_INITIALLY_SET, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE } from "./dirtybitmap";
 import { E2BIG, EINVAL, OK } from "./errno";
 import { Header, Root } from "./layout";
+import { publishedRoot } from "./publish";
 import { generationOf } from "./roots";
 
 /** Smallest and largest dirty ring in bytes: 256 and 65,536 entries of 16 bytes. */
@@ -13,12 +14,12 @@ const RING_BYTES_MAX: u32 = 1048576;
 
 /** Publications so far. */
 export function commitNumber(header: usize): f64 {
-  return <f64>changetype<Root>(observeRoot(header)).commit;
+  return <f64>changetype<Root>(publishedRoot(header)).commit;
 }
 
 /** Generation of an address space of the published layout. */
 export function generation(header: usize, asId: u32): f64 {
-  return <f64>generationOf(observeRoot(header), asId);
+  return <f64>generationOf(publishedRoot(header), asId);
 }
 
 /** 1 while a replaced layout still has readers: KVM's "update in progress" bit of the generation. */
@@ -30,6 +31,11 @@ export function graceOpen(header: usize): i32 {
 /** Entry of the list that the last failed commit refused, or -1. The lock must be held since. */
 export function errorEntry(header: usize): i32 {
   return changetype<Header>(header).errorEntry;
+}
+
+/** Pieces that the last commit with COMMIT_CHANGED left in the staging area, or -1 if there were too many. */
+export function changedCount(header: usize): i32 {
+  return <i32>changetype<Header>(header).changedCount;
 }
 
 /** KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2; mirrors kvm_vm_ioctl_enable_cap_generic. */
@@ -51,4 +57,9 @@ export function enableDirtyRing(header: usize, bytes: u32): i32 {
   if (engine.dirtyRingBytes != 0 || observeVcpu(header)) return EINVAL;
   engine.dirtyRingBytes = bytes;
   return OK;
+}
+
+/** Count this thread among those that wait for a publication, `by` +1 or -1, so that commits wake it. */
+export function observe(header: usize, by: i32): void {
+  countObserver(header, by);
 }

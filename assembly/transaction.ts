@@ -13,6 +13,7 @@
  * Mirrors kvm_set_memory_region, kvm_set_memslot, and what the 2022 RFC's list ioctl was meant to be.
  */
 
+import { collectChanged } from "./changed";
 import { closeDirectory, dropDirectory, openDirectory } from "./directory";
 import { createBitmap, useDirtyBitmap } from "./dirtybitmap";
 import { E2BIG, EBADF, EBUSY, EEXIST, EINVAL, ENOMEM, OK } from "./errno";
@@ -20,17 +21,7 @@ import { INSERTED, insertGfn, POOL_EMPTY, removeGfn, replaceGfn } from "./gfnind
 import { freeHeap } from "./heap";
 import { closeHva, insertHva, removeHva, replaceHva } from "./hvaindex";
 import { addEffect, clearEffects, effectAt, effectOf, recordOf, setRecord, slotKey } from "./idtable";
-import {
-  Effect,
-  Header,
-  INTENT_BUILDING,
-  INTENT_IDLE,
-  REGION_BYTES,
-  Record,
-  Region,
-  ROOT_BYTES,
-  Root,
-} from "./layout";
+import { Effect, Header, REGION_BYTES, Record, Region, ROOT_BYTES, Root } from "./layout";
 import { publishSpare } from "./publish";
 import { allocRecord, endGfn, freeRecord } from "./records";
 import { retireRecord } from "./retired";
@@ -285,11 +276,10 @@ function rollback(header: usize, retiredTail: u32): void {
     freeRecord(header, after);
   }
   clearEffects(header);
-  engine.intent = INTENT_IDLE;
 }
 
 /** Hand the finished layout to the readers, and what it replaced to the retired. */
-function publish(header: usize): void {
+function publish(header: usize, changed: bool): void {
   const engine = changetype<Header>(header);
   const published = rootAt(header, engine.activeRoot);
   const root = rootAt(header, spareRoot(header));
@@ -303,6 +293,7 @@ function publish(header: usize): void {
     setGeneration(root, asId, generationOf(root, asId) + engine.addressSpaces);
   }
   changetype<Root>(root).commit += 1;
+  if (changed) collectChanged(header, published, root);
   const count = engine.effectCount;
   for (let i: u32 = 0; i < count; i++) {
     const effect = changetype<Effect>(effectAt(header, i));
@@ -318,7 +309,6 @@ function publish(header: usize): void {
     setRecord(header, effect.key, effect.newRecord);
   }
   clearEffects(header);
-  engine.intent = INTENT_IDLE;
 }
 
 /** Checks, net effects and the private layout of `count` staged entries. */
@@ -339,20 +329,19 @@ function build(header: usize, count: u32, version2: bool): i32 {
 
 /**
  * Apply the `count` entries of the staging area as one change. `version2`: one entry, a struct
- * kvm_userspace_memory_region2. Returns PUBLISHED, UNCHANGED, or a negative errno with errorEntry set; EBUSY means
+ * kvm_userspace_memory_region2. `changed`: leave the changed ranges in the staging area. Returns PUBLISHED, UNCHANGED, or a negative errno with errorEntry set; EBUSY means
  * that the spare copies are still in use by readers, and nothing else is wrong.
  */
-export function applyList(header: usize, count: u32, version2: bool): i32 {
+export function applyList(header: usize, count: u32, version2: bool, changed: bool): i32 {
   const engine = changetype<Header>(header);
   engine.errorEntry = -1;
   if (count > engine.maxListEntries) return E2BIG;
   if (spareRoot(header) == engine.oldestRoot) return EBUSY;
-  engine.intent = INTENT_BUILDING;
   engine.transaction += 1;
   memory.copy(rootAt(header, spareRoot(header)), rootAt(header, engine.activeRoot), ROOT_BYTES);
   const retiredTail = engine.retiredTail;
   const result = build(header, count, version2);
-  if (result == PUBLISHED) publish(header);
+  if (result == PUBLISHED) publish(header, changed);
   else rollback(header, retiredTail);
   return result;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The command line: finds the command, hands it the engine, turns what comes back into an exit code.
- * 0 = done; 1 = the input is wrong, standard error names file, line and reason; 2 = the command line is wrong.
+ * The command line: finds the command, hands it the engine, turns what comes back into an exit code. 0 =
+ * done; 1 = the input is wrong, standard error names file, line and reason; 2 = the command line is wrong.
  */
 import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";

@@ -1,6 +1,14 @@
 /**
  * The engine as JavaScript sees it: each method checks types, makes its calls into wasm, and maps the result.
  */
+import {
+  type CommitOptions,
+  type CommitResult,
+  checkCommitOptions,
+  checkTimeout,
+  TIMEOUT_MS,
+  type WaitOptions,
+} from "./commitoptions.js";
 import { ERRNO, KvmError } from "./errno.js";
 import { compileEngine, instantiateEngine } from "./instantiate.js";
 import { type EngineExports, HEADER, HEADER_BYTES, LAYOUT_HASH } from "./layout.js";
@@ -19,6 +27,7 @@ import {
   show,
   toU32,
 } from "./region.js";
+import { type SupervisedWorker, supervise, takeLifeLock } from "./supervise.js";
 import {
   KVM_CAP_DIRTY_LOG_RING,
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
@@ -32,9 +41,10 @@ import {
   KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
 } from "./uapi.js";
 import { createVcpu, type Vcpu, type VcpuOptions } from "./vcpu.js";
+import { type CommitRequest, type Outcome, Writer } from "./writer.js";
 
-/** Milliseconds that a commit waits for readers of the replaced layout. */
-const GRACE_MS = 10_000;
+/** Options of a commit that was not given any. */
+const DEFAULTS = checkCommitOptions({});
 /** Bytes of the largest dirty ring, KVM's answer for KVM_CAP_DIRTY_LOG_RING. */
 const DIRTY_RING_BYTES_MAX = 1 << 20;
 
@@ -43,14 +53,10 @@ export interface EngineHandle {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
   readonly base: number;
-}
-
-/** Answer of a commit. */
-export interface CommitResult {
-  /** Generation of the first entry's address space after the call. */
-  readonly generation: number;
-  /** False if the list had no net effect: then no generation advanced. */
-  readonly published: boolean;
+  /** Owner token for the thread that attaches, from `superviseWorker`; a new one if not given. */
+  readonly owner?: number;
+  /** Web Lock that the thread holds as long as it lives, from `superviseWorker` in a page. */
+  readonly lifeLock?: string;
 }
 
 /** Guest memory that a host range backs. Addresses and sizes in bytes. */
@@ -87,10 +93,13 @@ export class MemslotEngine {
   readonly maxVcpus: number;
   readonly maxListEntries: number;
   readonly pageShift: number;
+  readonly maxPhysAddrBits: number;
+  /** Token under which this instance holds reader lines and the writer lock; what `reap` wants after its death. */
+  readonly owner: number;
 
   readonly #views: MemoryViews;
-  readonly #owner: number;
   #wasm: EngineExports;
+  #writer: Writer;
   #reader = 0;
   #readerAsId = 0;
   #batch = 0;
@@ -102,7 +111,7 @@ export class MemslotEngine {
     this.base = handle.base;
     this.#wasm = wasm;
     this.#views = new MemoryViews(handle.memory);
-    this.#owner = wasm.attachOwner(handle.base);
+    this.owner = handle.owner ?? wasm.attachOwner(handle.base);
     const header = this.#views.words(handle.base + HEADER_BYTES);
     const field = (offset: number) => header[(handle.base + offset) / 4]!;
     this.addressSpaces = field(HEADER.addressSpaces);
@@ -110,6 +119,11 @@ export class MemslotEngine {
     this.maxVcpus = field(HEADER.maxVcpus);
     this.maxListEntries = field(HEADER.maxListEntries);
     this.pageShift = field(HEADER.pageShift);
+    this.maxPhysAddrBits = field(HEADER.maxPhysAddrBits);
+    const bytes = 2 ** this.maxPhysAddrBits;
+    const everything = Array.from({ length: this.addressSpaces }, (_, asId) => ({ asId, gpa: 0, bytes }));
+    const { memory, base, owner } = this;
+    this.#writer = new Writer({ wasm, memory, base, owner, views: this.#views, everything });
   }
 
   /**
@@ -144,12 +158,13 @@ export class MemslotEngine {
    * @throws TypeError if it is no handle, Error if the memory is not an engine of this build
    */
   static async attach(handle: EngineHandle): Promise<MemslotEngine> {
-    const { module, memory, base } = handle ?? {};
+    const { module, memory, base, owner } = handle ?? {};
     if (!(module instanceof WebAssembly.Module))
       throw new TypeError("handle.module must be a WebAssembly.Module");
     if (!(memory instanceof WebAssembly.Memory))
       throw new TypeError("handle.memory must be a WebAssembly.Memory");
     toU32(base, "handle.base");
+    if (owner !== undefined) toU32(owner, "handle.owner");
     const bytes = memory.buffer.byteLength;
     if (base % 4 !== 0 || base + HEADER_BYTES > bytes) {
       throw new RangeError(`handle.base must lie inside the memory of ${bytes} bytes, not at ${base}`);
@@ -162,7 +177,8 @@ export class MemslotEngine {
         `no engine of this build at ${base}: ${found}, but layout 0x${LAYOUT_HASH.toString(16)} is needed`,
       );
     }
-    return new MemslotEngine(wasm, { module, memory, base });
+    await takeLifeLock(handle);
+    return new MemslotEngine(wasm, handle);
   }
 
   /** End this thread's use of the engine; its vCPUs are released one by one with `vcpu.release`. */
@@ -170,20 +186,22 @@ export class MemslotEngine {
     if (this.#reader !== 0) this.#wasm.releaseReader(this.#reader);
     this.#reader = 0;
     this.#wasm = CLOSED;
+    this.#writer = new Writer({ ...this, wasm: CLOSED, views: this.#views, everything: [] });
   }
 
   // ---- write: lists of updates ----
 
   /**
    * KVM_SET_USER_MEMORY_REGION: create, delete (size 0), move, or change flags of one slot.
-   * @throws KvmError EINVAL, EEXIST, ENOMEM in KVM's order of checks; EFAULT for bytes that are too few; EBUSY
+   * @throws KvmError EINVAL, EEXIST, ENOMEM in KVM's order of checks; EFAULT for bytes that are too few; EBUSY and
+   *   ETIMEDOUT as setUserMemoryRegionList
    * @throws TypeError naming the field
    */
   setUserMemoryRegion(region: RegionLike): void {
     const op = "setUserMemoryRegion";
     const words = this.#takeWords(1);
     putRegion(words, 0, region, "region", op);
-    this.#commit(words, 1, op, false, false);
+    this.#commit({ op, words, count: 1, asList: false, version2: false }, DEFAULTS);
   }
 
   /** KVM_SET_USER_MEMORY_REGION2. @throws as setUserMemoryRegion; EBADF for a guest_memfd that is none */
@@ -194,70 +212,151 @@ export class MemslotEngine {
     }
     const words = this.#takeWords(2);
     putRegion2(words, region, "region", op);
-    this.#commit(words, 1, op, true, false);
+    this.#commit({ op, words, count: 1, asList: false, version2: true }, DEFAULTS);
   }
 
   /**
    * Apply a list of regions as one atomic change: no reader sees a state between two entries. Entries are checked in
    * order, the overlap in the final layout. An error leaves everything as it was and names the entry (`index`).
-   * @throws KvmError EINVAL, EEXIST, ENOMEM; E2BIG beyond maxListEntries; EBUSY
-   * @throws TypeError naming entry and field
+   * Sections that the calling thread itself has open are not waited for. On a thread that must not sleep (a browser's
+   * page) it spins for some microseconds only: use setUserMemoryRegionListAsync there.
+   * @throws KvmError EINVAL, EEXIST, ENOMEM; E2BIG beyond maxListEntries; EBUSY while another thread keeps the writer
+   *   lock, or readers keep every spare layout; ETIMEDOUT if a section does not end: with `published` true the new
+   *   layout is in force and only the old one is not recycled yet
+   * @throws TypeError naming entry and field, or option
    */
-  setUserMemoryRegionList(regions: readonly RegionLike[]): CommitResult {
-    const op = "setUserMemoryRegionList";
+  setUserMemoryRegionList(regions: readonly RegionLike[], options?: CommitOptions): CommitResult {
+    const checked = options === undefined ? DEFAULTS : checkCommitOptions(options);
+    const request = this.#request(regions, "setUserMemoryRegionList");
+    return this.#result(request, this.#commit(request, checked), checked.changed);
+  }
+
+  /** The same for threads that must not sleep: waits by giving other tasks their turn. @throws as the other */
+  async setUserMemoryRegionListAsync(
+    regions: readonly RegionLike[],
+    options?: CommitOptions,
+  ): Promise<CommitResult> {
+    const checked = options === undefined ? DEFAULTS : checkCommitOptions(options);
+    const request = this.#request(regions, "setUserMemoryRegionListAsync");
+    return this.#result(request, await this.#writer.commitAsync(request, checked), checked.changed);
+  }
+
+  #request(regions: readonly RegionLike[], op: string): CommitRequest {
     if (!Array.isArray(regions)) throw new TypeError(`regions must be an array, not ${show(regions)}`);
     const count = regions.length;
     if (count > this.maxListEntries) {
-      throw new KvmError(-ERRNO.E2BIG, op, {
-        reason: `${count} entries, maxListEntries is ${this.maxListEntries}`,
-      });
+      const reason = `${count} entries, maxListEntries is ${this.maxListEntries}`;
+      throw new KvmError(-ERRNO.E2BIG, op, { reason });
     }
     const words = this.#takeWords(count);
     putRegions(words, regions, op);
-    const published = this.#commit(words, count, op, false, true);
+    return { op, words, count, asList: true, version2: false };
+  }
+
+  #commit(request: CommitRequest, options: Required<CommitOptions>): Outcome {
+    const outcome = this.#writer.commit(request, options);
+    this.#words = request.words;
+    return outcome;
+  }
+
+  #result({ words, count }: CommitRequest, { published, changed }: Outcome, tell: boolean): CommitResult {
     const asId = count === 0 ? 0 : words[0]! >>> 16;
-    return { generation: this.generation(asId < this.addressSpaces ? asId : 0), published };
+    const generation = this.generation(asId < this.addressSpaces ? asId : 0);
+    return tell ? { generation, published, changed } : { generation, published };
   }
 
   /** Words to encode into. Taken away while in use: a getter of a region could call the engine again. */
   #takeWords(regions: number): Uint32Array {
-    const words =
-      this.#words.length >= regions * REGION_WORDS ? this.#words : new Uint32Array(regions * REGION_WORDS);
+    const need = regions * REGION_WORDS;
+    const words = this.#words.length >= need ? this.#words : new Uint32Array(need);
     this.#words = new Uint32Array(0);
     return words;
   }
 
-  /** Lock, stage, commit, unlock. @returns true if a layout was published */
-  #commit(words: Uint32Array, count: number, op: string, version2: boolean, isList: boolean): boolean {
-    const wasm = this.#wasm;
-    const locked = wasm.lockEngine(this.base, this.#owner);
-    if (locked < 0) throw new KvmError(locked, op, { reason: "another thread is changing the map" });
-    let result: number;
-    let entry = -1;
-    try {
-      const staging = wasm.stageList(this.base, count);
-      if (staging < 0) throw new KvmError(staging, op);
-      const used = version2 ? 2 * REGION_WORDS : count * REGION_WORDS;
-      this.#views
-        .words(staging + used * 4)
-        .set(used === words.length ? words : words.subarray(0, used), staging / 4);
-      result = version2
-        ? wasm.commitRegion2(this.base, this.#owner, GRACE_MS)
-        : wasm.commitList(this.base, this.#owner, count, GRACE_MS);
-      if (result < 0) entry = wasm.errorEntry(this.base);
-    } finally {
-      wasm.unlockEngine(this.base);
-    }
-    this.#words = words;
-    if (result < 0) throw new KvmError(result, op, isList && entry >= 0 ? { index: entry } : {});
-    return result === 1;
+  // ---- grace periods, the gate, observers, death ----
+
+  /**
+   * Wait until no section is left that uses a replaced layout, and recycle those layouts. Mirrors synchronize_srcu.
+   * @throws KvmError ETIMEDOUT, EBUSY
+   */
+  synchronize(options: WaitOptions = {}): void {
+    this.#writer.synchronize("synchronize", checkTimeout(options.timeout));
+  }
+
+  /** The same without sleeping, for the layouts replaced so far. @throws KvmError ETIMEDOUT */
+  synchronizeAsync(options: WaitOptions = {}): Promise<void> {
+    return this.#writer.synchronizeAsync("synchronizeAsync", checkTimeout(options.timeout));
+  }
+
+  /**
+   * Hold all vCPUs of other threads between two sections, until resumeVcpus. Mirrors QEMU's pause_all_vcpus. Commits
+   * and one-shot translations go on meanwhile.
+   * @throws KvmError EBUSY if they are held already, ETIMEDOUT if one does not leave its section: then all run on
+   */
+  pauseVcpus(options: WaitOptions = {}): void {
+    this.#writer.pause("pauseVcpus", checkTimeout(options.timeout));
+  }
+
+  /** The same without sleeping. @throws as pauseVcpus */
+  pauseVcpusAsync(options: WaitOptions = {}): Promise<void> {
+    return this.#writer.pauseAsync("pauseVcpusAsync", checkTimeout(options.timeout));
+  }
+
+  /** Let the vCPUs go. @throws KvmError EINVAL if this engine does not hold them, EBUSY */
+  resumeVcpus(): void {
+    this.#writer.resume("resumeVcpus", TIMEOUT_MS);
+  }
+
+  /** The same without sleeping. @throws KvmError EINVAL */
+  resumeVcpusAsync(): Promise<void> {
+    return this.#writer.resumeAsync("resumeVcpusAsync");
+  }
+
+  /** Ask all vCPUs to leave their sections: their `kicked` is true until they enter again. */
+  kick(): void {
+    this.#wasm.kickVcpus(this.base);
+  }
+
+  /**
+   * Sleep until the generation of an address space is at least `generation`.
+   * @throws KvmError ETIMEDOUT; at once on a thread that must not sleep
+   */
+  waitGeneration(generation: number, options: WaitOptions & { asId?: number } = {}): void {
+    const reached = () => this.generation(options.asId) >= generation;
+    this.#writer.observe("waitGeneration", checkTimeout(options.timeout), reached);
+  }
+
+  /** The same without sleeping. @throws KvmError ETIMEDOUT */
+  waitGenerationAsync(generation: number, options: WaitOptions & { asId?: number } = {}): Promise<void> {
+    const reached = () => this.generation(options.asId) >= generation;
+    return this.#writer.observeAsync("waitGenerationAsync", checkTimeout(options.timeout), reached);
+  }
+
+  /**
+   * A thread that used this engine is dead: free its vCPUs, open the gate if it held it, and have the next writer
+   * repair what it may have left half-done. The caller has proof of death: a worker's 'exit' event, a released lock.
+   * @param dead owner token of its engine (`engine.owner` there, or `handle.owner`), or one of its vCPUs
+   * @returns number of vCPUs and one-shot readers that were freed
+   */
+  reap(dead: number | { readonly owner: number }): number {
+    const owner = typeof dead === "object" && dead !== null ? dead.owner : dead;
+    return this.#wasm.reapOwner(this.base, toU32(owner, "owner"));
+  }
+
+  /**
+   * A handle for one worker, under a token of its own, that is reaped by itself when the worker is gone.
+   * Node, Bun, Deno: at its 'exit' event. In a page: when the Web Lock is released that `attach` takes in the worker.
+   */
+  superviseWorker(worker: SupervisedWorker): EngineHandle {
+    const owner = this.#wasm.attachOwner(this.base);
+    return supervise(worker, { ...this.handle, owner }, () => this.reap(owner));
   }
 
   // ---- read: one-shot translations and snapshots ----
 
   /** Claim a vCPU. @throws KvmError EAGAIN if all maxVcpus are in use, RangeError for an unknown address space */
   vcpu(options: VcpuOptions = {}): Vcpu {
-    const claim = { engine: this.base, owner: this.#owner, maxVcpus: this.maxVcpus };
+    const claim = { engine: this.base, owner: this.owner, maxVcpus: this.maxVcpus };
     return createVcpu(this.#wasm, this.#views, this.memory, claim, options);
   }
 
@@ -333,7 +432,7 @@ export class MemslotEngine {
   /** This thread's reader line, set to an address space. */
   #readerOf(asId: number): number {
     if (this.#reader === 0) {
-      this.#reader = this.#wasm.claimThread(this.base, this.#owner) >>> 0;
+      this.#reader = this.#wasm.claimThread(this.base, this.owner) >>> 0;
       if (this.#reader === 0) {
         throw new KvmError(-ERRNO.EAGAIN, "lookup", {
           reason: `${this.maxVcpus} threads (maxVcpus) make one-shot calls already`,
@@ -373,15 +472,12 @@ export class MemslotEngine {
   getDirtyLog(slot: number): Uint8Array {
     const wasm = this.#wasm;
     toU32(slot, "slot");
-    this.#lock("getDirtyLog");
-    try {
+    return this.#writer.locked("getDirtyLog", TIMEOUT_MS, () => {
       const log = wasm.getDirtyLog(this.base, slot);
       if (log < 0) throw new KvmError(log, "getDirtyLog");
       const bytes = wasm.dirtyLogBytes(this.base, slot);
       return this.#views.bytes(log + bytes).slice(log, log + bytes);
-    } finally {
-      wasm.unlockEngine(this.base);
-    }
+    });
   }
 
   /**
@@ -398,8 +494,7 @@ export class MemslotEngine {
     putU64(first, 0, firstPage, "firstPage");
     if (!(bitmap instanceof Uint8Array))
       throw new TypeError(`bitmap must be a Uint8Array, not ${show(bitmap)}`);
-    this.#lock(op);
-    try {
+    this.#writer.locked(op, TIMEOUT_MS, () => {
       const scratch = wasm.beginClearDirtyLog(this.base, slot, first[0]!, first[1]!, numPages);
       if (scratch < 0) throw new KvmError(scratch, op);
       const bytes = Math.ceil(numPages / 64) * 8;
@@ -410,14 +505,7 @@ export class MemslotEngine {
       }
       this.#views.bytes(scratch + bytes).set(bitmap.subarray(0, bytes), scratch);
       wasm.endClearDirtyLog(this.base, slot, first[0]!, numPages);
-    } finally {
-      wasm.unlockEngine(this.base);
-    }
-  }
-
-  #lock(op: string): void {
-    const locked = this.#wasm.lockEngine(this.base, this.#owner);
-    if (locked < 0) throw new KvmError(locked, op, { reason: "another thread is changing the map" });
+    });
   }
 
   // ---- capabilities ----
@@ -456,14 +544,13 @@ export class MemslotEngine {
     putU64(words, 0, request.args?.[0] ?? 0, "args[0]");
     let result: number = -ERRNO.EINVAL;
     if (toU32(request.flags ?? 0, "flags") === 0) {
-      this.#lock(op);
-      if (request.cap === KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) {
-        result = this.#wasm.setManualDirtyLog(this.base, words[1] === 0 ? words[0]! : 0xffff_ffff);
-      } else if (request.cap === KVM_CAP_DIRTY_LOG_RING) {
+      result = this.#writer.locked(op, TIMEOUT_MS, (wasm, base) => {
+        if (request.cap === KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) {
+          return wasm.setManualDirtyLog(base, words[1] === 0 ? words[0]! : 0xffff_ffff);
+        }
         // KVM takes the size as a u32 out of the u64 argument, upper half unseen.
-        result = this.#wasm.enableDirtyRing(this.base, words[0]!);
-      }
-      this.#wasm.unlockEngine(this.base);
+        return request.cap === KVM_CAP_DIRTY_LOG_RING ? wasm.enableDirtyRing(base, words[0]!) : -ERRNO.EINVAL;
+      });
     }
     if (result < 0) throw new KvmError(result, op);
   }

@@ -2,15 +2,12 @@
  * memslots: guest memory maps for emulators and VMMs, after Linux KVM's memslots, whose list of updates is one atomic
  * change.
  */
-export {
-  type CommitResult,
-  type EnableCap,
-  type EngineHandle,
-  type GuestRange,
-  MemslotEngine,
-} from "./engine.js";
+export type { ChangedRange } from "./changed.js";
+export type { CommitOptions, CommitResult, WaitOptions } from "./commitoptions.js";
+export { type EnableCap, type EngineHandle, type GuestRange, MemslotEngine } from "./engine.js";
 export { ERRNO, type ErrnoCode, KvmError, type KvmErrorDetails } from "./errno.js";
 export type { EngineOptions } from "./options.js";
 export type { MappedRegion, Region2Like, RegionLike } from "./region.js";
+export type { SupervisedWorker } from "./supervise.js";
 export * from "./uapi.js";
-export type { Vcpu, VcpuOptions } from "./vcpu.js";
+export type { Vcpu, VcpuOptions, VcpuStats } from "./vcpu.js";

@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x9e62e9ee;
+export const LAYOUT_HASH = 0x0bb5c969;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -21,8 +21,11 @@ export const ROOTS = 4;
 export const BATCH_ENTRIES = 64;
 export const BATCH_REGIONS = 16;
 export const STAGING_ENTRIES_MIN = 128;
-export const INTENT_IDLE = 0;
-export const INTENT_BUILDING = 1;
+export const COMMIT_WAIT = 1;
+export const COMMIT_BARRIER = 2;
+export const COMMIT_CHANGED = 4;
+export const CHANGED_OVERFLOW = 4294967295;
+export const GATE_CLOSED = 1;
 export const HEADER_BYTES = 384;
 export const READER_BYTES = 128;
 export const ROOT_BYTES = 128;
@@ -66,12 +69,15 @@ export const HEADER = {
   recordCount: 120,
   root: 128,
   lock: 192,
-  waiting: 196,
-  owners: 200,
-  lockWaiters: 204,
-  vcpuCreated: 208,
+  lockWaiters: 196,
+  waiting: 200,
+  gateOwner: 204,
+  orphaned: 208,
+  observers: 212,
+  owners: 216,
+  vcpuCreated: 220,
   transaction: 256,
-  intent: 264,
+  stagingHome: 264,
   oldestRoot: 268,
   activeRoot: 272,
   freeChunk: 276,
@@ -82,14 +88,15 @@ export const HEADER = {
   retiredTail: 296,
   effectCount: 300,
   errorEntry: 304,
-  staging: 308,
-  stagingEntries: 312,
-  heapStart: 316,
-  heapEnd: 320,
-  heapRover: 324,
-  heapFreeBytes: 328,
-  manualDirtyLog: 332,
-  dirtyRingBytes: 336,
+  changedCount: 308,
+  staging: 312,
+  stagingEntries: 316,
+  heapStart: 320,
+  heapEnd: 324,
+  heapRover: 328,
+  heapFreeBytes: 332,
+  manualDirtyLog: 336,
+  dirtyRingBytes: 340,
 } as const;
 
 /** Byte offsets of the fields of Reader. */
@@ -101,6 +108,7 @@ export const READER = {
   pageShift: 16,
   depth: 20,
   header: 24,
+  gated: 28,
   cacheCommit: 32,
   cacheGfn: 40,
   cacheNpages: 48,
@@ -188,41 +196,52 @@ export const REGION = {
 
 /** The functions of assembly/index.ts. */
 export interface EngineExports {
-  commitList(header: number, owner: number, count: number, ms: number): number;
-  commitRegion2(header: number, owner: number, ms: number): number;
-  lockEngine(header: number, owner: number): number;
-  stageList(header: number, count: number): number;
-  unlockEngine(header: number): void;
   attachOwner(header: number): number;
   checkEngine(header: number, layoutHash: number): number;
   createEngine(header: number, end: number, growable: number, layoutHash: number, addressSpaces: number, maxSlots: number, maxVcpus: number, maxListEntries: number, pageShift: number, maxPhysAddrBits: number): void;
   engineBytes(scratch: number, addressSpaces: number, maxSlots: number, maxVcpus: number): number;
-  beginClearDirtyLog(header: number, slot: number, first: number, firstHigh: number, numPages: number): number;
-  dirtyLogBytes(header: number, slot: number): number;
-  endClearDirtyLog(header: number, slot: number, first: number, numPages: number): void;
-  getDirtyLog(header: number, slot: number): number;
-  nextHostSlots(reader: number, start: number, end: number): number;
-  nextSlots(reader: number): number;
-  rewind(reader: number): void;
-  slotByNumber(reader: number, slot: number): number;
-  gfnToSlot(reader: number, gfn: number): number;
+  claimVcpu(header: number, owner: number): number;
+  claimThread(header: number, owner: number): number;
+  batchOf(reader: number): number;
+  setAddressSpace(reader: number, asId: number): number;
+  enterSection(reader: number): number;
+  refreshSection(reader: number): number;
+  exitSection(reader: number): void;
+  kickVcpus(header: number): void;
+  vcpuKicked(reader: number): number;
+  sectionCount(reader: number): number;
+  missCount(reader: number): number;
+  releaseReader(reader: number): void;
+  reapOwner(header: number, dead: number): number;
   gpaToHva(reader: number, gpa: number): number;
   gpaToHvaRead(reader: number, gpa: number): number;
-  markDirty(reader: number, gpa: number): void;
+  gfnToSlot(reader: number, gfn: number): number;
   translateBatch(reader: number, count: number, write: number): void;
   translateMany(reader: number, gpas: number, hvas: number, count: number, write: number): void;
-  batchOf(reader: number): number;
-  claimThread(header: number, owner: number): number;
-  claimVcpu(header: number, owner: number): number;
-  enterSection(reader: number): number;
-  exitSection(reader: number): void;
-  refreshSection(reader: number): number;
-  releaseReader(reader: number): void;
-  setAddressSpace(reader: number, asId: number): number;
+  markDirty(reader: number, gpa: number): void;
+  rewind(reader: number): void;
+  nextSlots(reader: number): number;
+  nextHostSlots(reader: number, start: number, end: number): number;
+  slotByNumber(reader: number, slot: number): number;
+  lockEngine(header: number, owner: number, ms: number): number;
+  stageList(header: number, count: number): number;
+  commitList(header: number, owner: number, count: number, mode: number, ms: number): number;
+  commitRegion2(header: number, owner: number, mode: number, ms: number): number;
+  synchronizeReaders(header: number, owner: number, ms: number): number;
+  oldestCommit(header: number): number;
+  pauseVcpus(header: number, owner: number, ms: number): number;
+  resumeVcpus(header: number, owner: number): number;
+  unlockEngine(header: number): void;
+  getDirtyLog(header: number, slot: number): number;
+  dirtyLogBytes(header: number, slot: number): number;
+  beginClearDirtyLog(header: number, slot: number, first: number, firstHigh: number, numPages: number): number;
+  endClearDirtyLog(header: number, slot: number, first: number, numPages: number): void;
   commitNumber(header: number): number;
-  enableDirtyRing(header: number, bytes: number): number;
-  errorEntry(header: number): number;
   generation(header: number, asId: number): number;
   graceOpen(header: number): number;
+  observe(header: number, by: number): void;
+  errorEntry(header: number): number;
+  changedCount(header: number): number;
   setManualDirtyLog(header: number, bits: number): number;
+  enableDirtyRing(header: number, bytes: number): number;
 }

@@ -13,10 +13,20 @@ export interface VcpuOptions {
   asId?: number;
 }
 
+/** Counters of a vCPU. */
+export interface VcpuStats {
+  readonly sections: number;
+  readonly misses: number;
+}
+
 /** A vCPU. All addresses are in bytes; none of its functions waits. */
 export interface Vcpu {
   /** Address of its reader line, the `reader` of the wasm ABI. */
   readonly reader: number;
+  /** Owner token, as its engine's; what `engine.reap` wants. */
+  readonly owner: number;
+  /** True if the vCPU was asked to leave its section since it entered: by `engine.kick`, or a writer that waits. */
+  readonly kicked: boolean;
   /** Address space of its lookups; may be changed at any time (SMM). @throws RangeError */
   asId: number;
   /**
@@ -42,6 +52,8 @@ export interface Vcpu {
   translate(gpas: Float64Array, hvas: Float64Array, write?: boolean): void;
   /** The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors kvm_vcpu_mark_page_dirty. */
   markDirty(gpa: number): void;
+  /** Sections entered and lookups that found no slot, since the vCPU was made. */
+  stats(): VcpuStats;
   /** End any section and give the reader line back. The vCPU must not be used any more. */
   release(): void;
 }
@@ -97,6 +109,10 @@ export function createVcpu(
   }
   return {
     reader,
+    owner: claim.owner,
+    get kicked() {
+      return wasm.vcpuKicked(reader) !== 0;
+    },
     get asId() {
       return current;
     },
@@ -111,6 +127,7 @@ export function createVcpu(
     gfnToSlot: (gfn) => gfnToSlot(reader, gfn),
     translate,
     markDirty: (gpa) => markDirty(reader, gpa),
+    stats: () => ({ sections: wasm.sectionCount(reader), misses: wasm.missCount(reader) }),
     release: () => wasm.releaseReader(reader),
   };
 }

@@ -10,7 +10,10 @@ import { InputError } from "../src/cli/jsonl.js";
 import { type Difference, readVectors, replaySequence, type VectorSequence } from "./support/vectors.js";
 
 const VECTORS = fileURLToPath(new URL("vectors/", import.meta.url));
-/** How many differences of a file are shown in full; the first are the ones to look at, the rest follow from them. */
+/**
+ * How many differences of a file are shown in full; the first are the ones to look at, the rest follow from
+ * them.
+ */
 const DIFFERENCES_SHOWN = 5;
 
 const { files, viaList } = parseCommandLine();

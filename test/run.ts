@@ -71,7 +71,7 @@ async function main(): Promise<void> {
       passed += outcome.passed;
       failed += outcome.failed;
       const line = `${outcome.file}: ${outcome.passed} passed, ${outcome.failed} failed, ${outcome.seconds.toFixed(1)} s`;
-      const notes = outcome.output.split("\n").filter((text) => /^(seed|skipped)\b/i.test(text.trim()));
+      const notes = outcome.output.split("\n").filter((text) => /^(seed|skipped:)/.test(text.trim()));
       console.log([line, ...notes.map((text) => `  ${text.trim()}`)].join("\n"));
       if (outcome.failed > 0) console.log(outcome.output);
     }

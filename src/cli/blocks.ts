@@ -1,8 +1,8 @@
 /**
- * RAM blocks of a recorded machine, laid out in one host address space.
- * A trace names a host address as block and offset, because the recorded process is gone; the engine wants a number.
- * Invariants: a block starts at a multiple of BLOCK_ALIGN; between two blocks at least one page belongs to none, so
- * that the end of one and the start of the next are never one contiguous translation; all end below TASK_SIZE_MAX.
+ * RAM blocks of a recorded machine, laid out in one host address space. A trace names a host address as block
+ * and offset, because the recorded process is gone; the engine wants a number. Invariants: a block starts at
+ * a multiple of BLOCK_ALIGN; between two blocks at least one page belongs to none, so that the end of one and
+ * the start of the next are never one contiguous translation; all end below TASK_SIZE_MAX.
  */
 import { TASK_SIZE_MAX } from "../uapi.js";
 

@@ -1,14 +1,15 @@
 /**
- * Recorded commits applied to an engine: update by update as the recorded VMM had to, or each commit as one list.
- * Either way answers with the publications the engine made and the windows a reader could have fallen into. The two
- * ways share nothing but the trace, so that neither can borrow the other's result.
+ * Recorded commits applied to an engine: update by update as the recorded VMM had to, or each commit as one
+ * list. Either way answers with the publications the engine made and the windows a reader could have fallen
+ * into. The two ways share nothing but the trace, so that neither can borrow the other's result.
  *
- * Refusals are InputErrors with the line of the update: a VMM aborts when the kernel refuses a slot, so a boot in
- * which an update was refused, by KVM then or by the engine now, has no meaningful rest.
+ * Refusals are InputErrors with the line of the update: a VMM aborts when the kernel refuses a slot, so a
+ * boot in which an update was refused, by KVM then or by the engine now, has no meaningful rest.
  */
 import type { KvmError } from "../errno.js";
 import { InputError } from "./jsonl.js";
-import type { Commit, Phase, Update, UpdateKind } from "./trace.js";
+import type { Commit, Phase } from "./trace.js";
+import type { Update, UpdateKind } from "./update.js";
 import * as windows from "./windows.js";
 
 /** What is needed of a MemslotEngine. */
@@ -111,8 +112,8 @@ export class OneByOne extends Replayer {
 }
 
 /**
- * Each commit is one call; the map is looked at from read sections that were open when the commit came, and then from
- * outside. With one publication per commit these two are all the states there are.
+ * Each commit is one call; the map is looked at from read sections that were open when the commit came, and
+ * then from outside. With one publication per commit these two are all the states there are.
  */
 export class AsLists extends Replayer {
   readonly #vcpus = this.asIds.map((asId) => this.engine.vcpu({ asId }));

@@ -10,7 +10,9 @@ import { createGunzip } from "node:zlib";
 /** First byte of a gzip member. No JSON text starts with it, so one byte decides. */
 const GZIP_MAGIC = 0x1f;
 
-/** The input is wrong. `line` counts from 1; it is absent where the file as a whole is (it cannot be opened). */
+/**
+ * The input is wrong. `line` counts from 1; it is absent where the file as a whole is (it cannot be opened).
+ */
 export class InputError extends Error {
   override readonly name = "InputError";
   readonly file: string;
@@ -25,7 +27,10 @@ export class InputError extends Error {
   }
 }
 
-/** One line: a JSON object whose fields are taken out by type. A field that is not of its type is an InputError. */
+/**
+ * One line: a JSON object whose fields are taken out by type. A field that is not of its type is an
+ * InputError.
+ */
 export class JsonLine {
   readonly file: string;
   readonly line: number;
@@ -97,7 +102,9 @@ export class JsonLine {
   }
 }
 
-/** Yield every line. @throws InputError for a file that cannot be read and for a line that is no JSON object. */
+/**
+ * Yield every line. @throws InputError for a file that cannot be read and for a line that is no JSON object.
+ */
 export async function* readJsonLines(file: string): AsyncGenerator<JsonLine> {
   let line = 0;
   for await (const text of readLines(file)) {
@@ -156,7 +163,9 @@ async function* startingWith(
   yield* { [Symbol.asyncIterator]: () => chunks };
 }
 
-/** An error of the file system has no line; one of the decompressor or decoder is met at the line being read. */
+/**
+ * An error of the file system has no line; one of the decompressor or decoder is met at the line being read.
+ */
 function asInputError(error: unknown, file: string, line: number): unknown {
   if (!(error instanceof Error) || error instanceof InputError) return error;
   const code = (error as NodeJS.ErrnoException).code ?? "";

@@ -1,7 +1,7 @@
 /**
- * How often each part of guest memory vanished in a whole boot. Windows of different commits overlap: RAM above
- * 1 MiB goes once by itself and once as part of a larger range. Losses are disjoint, so that the count beside a
- * range is the count of commits that took it away, whatever else they took.
+ * How often each part of guest memory vanished in a whole boot. Windows of different commits overlap: RAM
+ * above 1 MiB goes once by itself and once as part of a larger range. Losses are disjoint, so that the count
+ * beside a range is the count of commits that took it away, whatever else they took.
  */
 import type { CommitWindow } from "./commits.js";
 import { elementaryRanges, type GpaRange } from "./windows.js";

@@ -1,6 +1,7 @@
 /**
- * `memslots replay`: recorded boots, applied twice to two engines of the size KVM offers. One by one shows what the
- * ioctl of today exposes to a reader; as lists, what is left of it when a commit is one atomic change.
+ * `memslots replay`: recorded boots, applied twice to two engines of the size KVM offers. One by one shows
+ * what the ioctl of today exposes to a reader; as lists, what is left of it when a commit is one atomic
+ * change.
  */
 import { Command } from "commander";
 import { AsLists, asIdOf, type CommitWindow, OneByOne, type ReplayEngine } from "./commits.js";
@@ -104,18 +105,19 @@ function addressSpacesOf(trace: Trace): number {
   for (const { slot, line } of trace.commits.flatMap(({ updates }) => updates)) {
     addressSpaces = Math.max(addressSpaces, asIdOf(slot) + 1);
     if (addressSpaces > ADDRESS_SPACES_MAX) {
-      const reason = `slot ${slot} is in address space ${asIdOf(slot)}, there are at most ${ADDRESS_SPACES_MAX}`;
-      throw new InputError(trace.file, line, reason);
+      const where = `slot ${slot} is in address space ${asIdOf(slot)}`;
+      throw new InputError(trace.file, line, `${where}, there are at most ${ADDRESS_SPACES_MAX}`);
     }
   }
   return addressSpaces;
 }
 
 const HELP = `
-A window is a range of guest memory that is mapped before and after a commit and unmapped in between. "same" windows
-come back with the same translation and flags: nothing was to change for them. "remap" windows come back changed.
+A window is a range of guest memory that is mapped before and after a commit and
+unmapped in between. A "same" window comes back with the same translation and
+flags: nothing was to change for it. A "remap" window comes back changed.
 
 Examples:
-  $ memslots replay pc-1g-reset.jsonl.gz
-  $ memslots replay --json traces/*.jsonl.gz | jq .oneByOne.windowPages
+  $ memslots replay boot.jsonl.gz
+  $ memslots replay --json *.jsonl.gz | jq .oneByOne.windowPages
   $ zcat boot.jsonl.gz | memslots replay -`;

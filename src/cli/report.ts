@@ -1,4 +1,7 @@
-/** A replayed boot as a person reads it and as a program reads it: numbers only, replay.ts says what they mean. */
+/**
+ * A replayed boot as a person reads it and as a program reads it: numbers only, replay.ts says what they
+ * mean.
+ */
 import { bytesOf, type Loss, lossesOf } from "./losses.js";
 import type { Outcome, Replay } from "./replay.js";
 import type { Trace } from "./trace.js";
@@ -60,7 +63,9 @@ function countsOf(outcome: Outcome): string[] {
   return [outcome.publications, windows, same, windows - same, windowPages(outcome.windows)].map(number);
 }
 
-/** The ranges that make up most of the unmapped pages, and how often each was missing: what the counts mean. */
+/**
+ * The ranges that make up most of the unmapped pages, and how often each was missing: what the counts mean.
+ */
 function lossText(how: string, losses: readonly Loss[], { blocks }: Trace): string[] {
   if (losses.length === 0) return [];
   const rows = losses

@@ -1,47 +1,20 @@
 /**
- * The recorded boot of a machine: what QEMU told KVM about guest memory, line by line.
- * First line: the machine and its RAM blocks. Then, in time order, lines of four kinds, told apart by a field:
+ * The recorded boot of a machine: what QEMU told KVM about guest memory, line by line. First line: the
+ * machine and its RAM blocks. Then, in time order, lines of four kinds, told apart by a field:
  *   update    `slot`      one KVM_SET_USER_MEMORY_REGION
  *   mark      `mark`      monitor command, event or state change; it tells when the machine ran
  *   sections  `sections`  RAM sections a vhost listener was given after a commit (recorded without KVM)
  *   romd      `romd`      a flash device enters or leaves its readable mode (recorded without KVM)
  * The parser is strict about every field it knows and ignores those it does not know.
  *
- * Invariants of a Trace: the updates of a commit stand in one run of lines and commit ids ascend; every address is
- * page aligned and exact as a number; block + off .. + size lies inside the block; only a delete has size 0.
+ * Invariant of a Trace: the updates of a commit stand in one run of lines, and commit ids ascend.
  */
-import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from "../uapi.js";
 import { BlockLayout } from "./blocks.js";
 import { InputError, type JsonLine, readJsonLines } from "./jsonl.js";
-
-const KINDS = ["create", "delete", "move", "flags"] as const;
-const PAGE_BYTES = 0x1000;
-/** Ends of guest and block ranges stay exact as numbers up to here. */
-const ADDRESS_MAX = Number.MAX_SAFE_INTEGER;
-const U32_MAX = 2 ** 32 - 1;
-const FLAGS = KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY;
-const ERRNO_MAX = 4095;
-
-export type UpdateKind = (typeof KINDS)[number];
+import { address, exact, parseUpdate, type Update } from "./update.js";
 
 /** init: before the first instruction; paused: stopped since; running: the rest. */
 export type Phase = "init" | "paused" | "running";
-
-export interface Update {
-  readonly line: number;
-  readonly commit: number;
-  readonly kind: UpdateKind;
-  /** Address space << 16 | slot id. */
-  readonly slot: number;
-  readonly flags: number;
-  /** Bytes. */
-  readonly gpa: number;
-  /** Bytes, 0 for a delete. */
-  readonly size: number;
-  readonly hva: number;
-  /** What the recorded ioctl answered. */
-  readonly ret: number;
-}
 
 /** The updates of one memory transaction of the VMM. */
 export interface Commit {
@@ -125,6 +98,7 @@ class TraceParser {
 
   #takeSections(line: JsonLine): void {
     line.integer("commit", 0, Number.MAX_SAFE_INTEGER);
+    for (const name of ["started", "changed"]) line.integer(name, 0, 1);
     for (const name of ["sections", "added", "removed"]) {
       line.list(name).forEach((value, index) => {
         const section = line.inner(value, `${name}[${index}]`);
@@ -159,37 +133,6 @@ function parseBlocks(header: JsonLine): BlockLayout {
   return layout;
 }
 
-function parseUpdate(line: JsonLine, blocks: BlockLayout): Update {
-  const kind = KINDS.find((known) => known === line.text("kind"));
-  if (kind === undefined)
-    line.fail(`unknown kind "${line.text("kind")}", it must be one of ${KINDS.join(", ")}`);
-  const size = pageAligned(line, "size");
-  if (kind === "delete" && size !== 0) line.fail(`kind is delete, but size is 0x${size.toString(16)}`);
-  if (kind !== "delete" && size === 0) line.fail(`kind is ${kind}, but size 0x0 is a delete`);
-  const gpa = pageAligned(line, "gpa");
-  if (gpa + size > ADDRESS_MAX) line.fail(`gpa + size is beyond 2^53`);
-  const block = line.text("block");
-  const bytes = blocks.bytes(block);
-  if (bytes === undefined) line.fail(`unknown block "${block}", the header does not name it`);
-  const off = pageAligned(line, "off");
-  if (off + size > bytes) {
-    line.fail(
-      `off + size is 0x${(off + size).toString(16)}, but block "${block}" has 0x${bytes.toString(16)} bytes`,
-    );
-  }
-  return {
-    line: line.line,
-    commit: line.integer("commit", 0, Number.MAX_SAFE_INTEGER),
-    kind,
-    slot: line.integer("slot", 0, U32_MAX),
-    flags: line.integer("flags", 0, FLAGS),
-    gpa,
-    size,
-    hva: blocks.hva(block, off),
-    ret: line.integer("ret", -ERRNO_MAX, 0),
-  };
-}
-
 /** A stop before the machine ever ran leaves it where it is: not started. */
 function phaseAfter(mark: string, phase: Phase): Phase {
   if (mark === "monitor: cont" || mark === "event: RESUME" || mark.startsWith("vm_state_notify running 1")) {
@@ -197,20 +140,4 @@ function phaseAfter(mark: string, phase: Phase): Phase {
   }
   const stops = mark === "event: STOP" || mark.startsWith("vm_state_notify running 0");
   return stops && phase === "running" ? "paused" : phase;
-}
-
-function pageAligned(line: JsonLine, name: string): number {
-  const value = address(line, name);
-  if (value % PAGE_BYTES !== 0)
-    line.fail(`field "${name}" must be a multiple of 0x1000, it is 0x${value.toString(16)}`);
-  return value;
-}
-
-function address(line: JsonLine, name: string): number {
-  return exact(line, line.hex(name), `field "${name}"`);
-}
-
-function exact(line: JsonLine, value: bigint, what: string): number {
-  if (value > BigInt(ADDRESS_MAX)) line.fail(`${what} is 0x${value.toString(16)}, beyond 2^53`);
-  return Number(value);
 }

@@ -1,9 +1,10 @@
 /**
  * Windows of a commit: pages mapped before and after it and unmapped at some point in between.
  *
- * What is mapped is asked of the engine page by page, through its lookups. That is exact without asking every page:
- * a state of the map can change only at a border of a slot, so between two neighbouring borders of all states of the
- * commit a range is uniform, and its first and last page speak for it. That they agree is checked, not assumed.
+ * What is mapped is asked of the engine page by page, through its lookups. That is exact without asking every
+ * page: a state of the map can change only at a border of a slot, so between two neighbouring borders of all
+ * states of the commit a range is uniform, and its first and last page speak for it. That they agree is
+ * checked, not assumed.
  *
  * A page that vanishes more than once in a commit is one page of one window, which lasts from the update that
  * unmapped it first to the update that mapped it last: that is the time in which no reader can rely on it.
@@ -12,7 +13,9 @@ import { HVA_BAD, HVA_RO_BAD, KVM_MEM_READONLY } from "../uapi.js";
 
 const PAGE_BYTES = 0x1000;
 
-/** The lookups of the engine (which also take an address space) or of a vCPU's read section (which has one). */
+/**
+ * The lookups of the engine (which also take an address space) or of a vCPU's read section (which has one).
+ */
 export interface Lookups {
   gpaToHva(gpa: number, asId?: number): number;
   gpaToHvaRead(gpa: number, asId?: number): number;
@@ -40,7 +43,10 @@ export interface Sight {
 }
 
 export interface Window extends GpaRange {
-  /** Index of the observed state in which the range was missing first, counted from 0 = after the first update. */
+  /**
+   * Index of the observed state in which the range was missing first, counted from 0 = after the first
+   * update.
+   */
   readonly unmapped: number;
   /** Index of the observed state in which it was back for good. */
   readonly mapped: number;
@@ -77,8 +83,8 @@ export function look(lookups: Lookups, ranges: readonly GpaRange[]): Sight[] {
 }
 
 /**
- * Flags of the slot that covers each range, -1 where none does. A lookup tells READONLY but not LOG_DIRTY_PAGES,
- * which is a flag like the other when it comes to "the same before and after".
+ * Flags of the slot that covers each range, -1 where none does. A lookup tells READONLY but not
+ * LOG_DIRTY_PAGES, which is a flag like the other when it comes to "the same before and after".
  * @throws Error when slots and lookups of one state contradict each other.
  */
 export function flagsOf(

@@ -1,6 +1,6 @@
 /**
- * What an ioctl would find in its argument: unsigned numbers. JS hands over anything, so the types are looked at first
- * and refused with a TypeError that names the field; nothing of KVM's own checks happens here.
+ * What an ioctl would find in its argument: unsigned numbers. JS hands over anything, so the types are looked
+ * at first and refused with a TypeError that names the field; nothing of KVM's own checks happens here.
  */
 import {
   decodeMemoryRegion,

@@ -37,9 +37,11 @@ export function enable(cap: number, arg: bigint, dirtyLog: ModelDirtyLog, vcpuEx
     return 0;
   }
   if (cap !== uapi.KVM_CAP_DIRTY_LOG_RING) return -ERRNO.EINVAL;
-  const powerOfTwo = arg > 0n && (arg & (arg - 1n)) === 0n;
-  if (!powerOfTwo || arg < RING_BYTES_MIN) return -ERRNO.EINVAL;
-  if (arg > RING_BYTES_MAX) return -ERRNO.E2BIG;
+  // The kernel's function takes a u32, so the upper half of the argument is never seen.
+  const bytes = BigInt.asUintN(32, arg);
+  const powerOfTwo = bytes > 0n && (bytes & (bytes - 1n)) === 0n;
+  if (!powerOfTwo || bytes < RING_BYTES_MIN) return -ERRNO.EINVAL;
+  if (bytes > RING_BYTES_MAX) return -ERRNO.E2BIG;
   if (dirtyLog.ringEnabled || vcpuExists) return -ERRNO.EINVAL;
   dirtyLog.ringEnabled = true;
   return 0;

@@ -20,7 +20,10 @@ export interface Limits {
   maxPhysAddrBits: number;
 }
 
-/** What is kept of an accepted update. Still u64: inside a list a slot may lie beyond the highest gpa for a while. */
+/**
+ * What is kept of an accepted update. Still u64: inside a list a slot may lie beyond the highest gpa for a
+ * while.
+ */
 export type Slot = Readonly<Pick<Arguments, "slot" | "flags" | "gpa" | "size" | "hva">>;
 
 export type Change = "CREATE" | "DELETE" | "MOVE" | "FLAGS_ONLY" | "NONE";

@@ -36,7 +36,10 @@ export class ModelDirtyLog {
     return this.#pages;
   }
 
-  /** Life of a bitmap over one change, or over the net effect of a list. `ended`: an entry on the way ended the log. */
+  /**
+   * Life of a bitmap over one change, or over the net effect of a list. `ended`: an entry on the way ended
+   * the log.
+   */
   change(slot: number, before: Slot | undefined, after: Slot | undefined, ended: boolean): void {
     if (this.carried(before, after, ended)) return;
     this.#pages.delete(slot);
@@ -71,8 +74,9 @@ export class ModelDirtyLog {
   }
 
   /**
-   * Does the bitmap outlive the change? Its bits are relative to the slot and need no translation. A log that a list
-   * ends and begins again starts afresh, as it does one by one, unless the list comes to nothing for this slot.
+   * Does the bitmap outlive the change? Its bits are relative to the slot and need no translation. A log that
+   * a list ends and begins again starts afresh, as it does one by one, unless the list comes to nothing for
+   * this slot.
    */
   protected carried(before: Slot | undefined, after: Slot | undefined, ended: boolean): boolean {
     if (!before || !after || !logs(before) || !logs(after)) return false;

@@ -1,6 +1,6 @@
 /**
- * The oracle: the engine's public methods over a plain Map of slots per address space, written to be seen to be
- * right and not to be fast. Every question is a scan over all slots.
+ * The oracle: the engine's public methods over a plain Map of slots per address space, written to be seen to
+ * be right and not to be fast. Every question is a scan over all slots.
  */
 import { ERRNO, KvmError } from "../../src/errno.js";
 import * as uapi from "../../src/uapi.js";
@@ -21,26 +21,10 @@ import {
 } from "./checks.js";
 import { type DirtyPages, ModelDirtyLog } from "./dirtylog.js";
 import { ModelList } from "./list.js";
+import { byGpa, type GuestRange, hvaToGpas, type Mapping, toMapping } from "./mappings.js";
 import { ModelVcpu } from "./vcpu.js";
 
 export type ModelOptions = Partial<Limits> & { maxVcpus?: number };
-
-export interface Mapping {
-  slot: number;
-  flags: number;
-  guestPhysAddr: number;
-  memorySize: number;
-  userspaceAddr: number;
-}
-
-function byGpa(a: Slot, b: Slot): number {
-  return a.gpa < b.gpa ? -1 : 1;
-}
-
-function byHva(a: Slot, b: Slot): number {
-  if (a.hva !== b.hva) return a.hva < b.hva ? -1 : 1;
-  return a.slot - b.slot;
-}
 
 export class ModelEngine {
   readonly limits: Limits;
@@ -139,22 +123,8 @@ export class ModelEngine {
     return this.generations[asId]!;
   }
 
-  /** Whole pages, as KVM's notifiers take them: a page that the range touches is in it. */
-  hvaToGpas(start: number, end: number): { slot: number; gpa: number; bytes: number }[] {
-    const pageSize = 2 ** this.limits.pageShift;
-    const firstByte = Math.floor(start / pageSize) * pageSize;
-    const endByte = Math.ceil(end / pageSize) * pageSize;
-    const parts: { slot: number; gpa: number; bytes: number }[] = [];
-    if (start >= end) return parts;
-    for (const slots of this.layout) {
-      for (const slot of [...slots.values()].sort(byHva)) {
-        const hva = Number(slot.hva);
-        const from = Math.max(firstByte, hva);
-        const to = Math.min(endByte, hva + Number(slot.size));
-        if (from < to) parts.push({ slot: slot.slot, gpa: Number(slot.gpa) + from - hva, bytes: to - from });
-      }
-    }
-    return parts;
+  hvaToGpas(start: number, end: number): GuestRange[] {
+    return hvaToGpas(this.layout, start, end, 2 ** this.limits.pageShift);
   }
 
   vcpu(options: { asId?: number } = {}): ModelVcpu {
@@ -261,14 +231,4 @@ export class ModelEngine {
 
 function toSlot({ slot, flags, gpa, size, hva }: Arguments): Slot {
   return { slot, flags, gpa, size, hva };
-}
-
-function toMapping(slot: Slot): Mapping {
-  return {
-    slot: slot.slot,
-    flags: slot.flags,
-    guestPhysAddr: Number(slot.gpa),
-    memorySize: Number(slot.size),
-    userspaceAddr: Number(slot.hva),
-  };
 }

@@ -1,4 +1,7 @@
-/** A refused list leaves no trace, whichever entry is the bad one: every lookup, dirty bit and generation as before. */
+/**
+ * A refused list leaves no trace, whichever entry is the bad one: every lookup, dirty bit and generation as
+ * before.
+ */
 import * as assert from "uvu/assert";
 import type { ErrnoCode } from "../../src/errno.js";
 import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type MemoryRegion } from "../../src/uapi.js";

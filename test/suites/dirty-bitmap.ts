@@ -1,4 +1,7 @@
-/** Life of a dirty bitmap over create, flags, move and delete, one by one and in lists, with and without INITIALLY_SET. */
+/**
+ * Life of a dirty bitmap over create, flags, move and delete, one by one and in lists, with and without
+ * INITIALLY_SET.
+ */
 import * as assert from "uvu/assert";
 import type { ErrnoCode } from "../../src/errno.js";
 import {

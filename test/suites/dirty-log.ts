@@ -1,14 +1,7 @@
 /** KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG: contents, and every errno in its order. */
 import * as assert from "uvu/assert";
 import { ERRNO } from "../../src/errno.js";
-import {
-  KVM_CAP_DIRTY_LOG_RING,
-  KVM_CAP_MANUAL_DIRTY_LOG_PROTECT,
-  KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
-  KVM_DIRTY_LOG_INITIALLY_SET,
-  KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
-  KVM_MEM_LOG_DIRTY_PAGES,
-} from "../../src/uapi.js";
+import { KVM_MEM_LOG_DIRTY_PAGES } from "../../src/uapi.js";
 import { bitmapOf, dirtyPages } from "../support/bitmap.js";
 import {
   behaviour,
@@ -21,7 +14,7 @@ import {
   slotNumber,
 } from "../support/implementation.js";
 
-const { E2BIG, EFAULT, EINVAL, ENOENT, ENXIO } = ERRNO;
+const { EFAULT, EINVAL, ENOENT } = ERRNO;
 const LOG = KVM_MEM_LOG_DIRTY_PAGES;
 
 function addSlot(vm: Implementation, slot: number, npages: number, flags = LOG): void {

@@ -7,6 +7,7 @@ import { dirtyBitmapSuite } from "./dirty-bitmap.js";
 import { dirtyCapabilitiesSuite } from "./dirty-capabilities.js";
 import { dirtyLogSuite } from "./dirty-log.js";
 import { hvaLookupSuite } from "./hva-lookup.js";
+import { listPropertiesSuite } from "./list-properties.js";
 import { listsSuite } from "./lists.js";
 import { lookupsSuite } from "./lookups.js";
 import { memslotModificationStressSuite } from "./memslot-modification-stress.js";
@@ -26,6 +27,7 @@ export function behaviourSuites(name: string, create: Create): void {
   dirtyCapabilitiesSuite(name, create);
   dirtyBitmapSuite(name, create);
   listsSuite(name, create);
+  listPropertiesSuite(name, create);
   allOrNothingSuite(name, create);
   memslotModificationStressSuite(name, create);
   memslotPerfSuite(name, create);

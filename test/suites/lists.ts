@@ -1,4 +1,7 @@
-/** A list of updates is one change: what it may do that single updates cannot, and how it is refused as a whole. */
+/**
+ * A list of updates is one change: what it may do that single updates cannot, and how it is refused as a
+ * whole.
+ */
 import * as assert from "uvu/assert";
 import {
   HVA_BAD,

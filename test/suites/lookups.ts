@@ -1,4 +1,6 @@
-/** Translation of guest addresses: edges, holes, READONLY, byte offsets, every page size, all ways of asking. */
+/**
+ * Translation of guest addresses: edges, holes, READONLY, byte offsets, every page size, all ways of asking.
+ */
 import * as assert from "uvu/assert";
 import { ERRNO } from "../../src/errno.js";
 import {

@@ -1,6 +1,7 @@
 /**
- * The kernel's memslot_modification_stress_test in one thread: a slot next to the vCPUs' memory comes and goes, and
- * they must never miss a page of their own. The vCPUs take their turn between any two steps of the host.
+ * The kernel's memslot_modification_stress_test in one thread: a slot next to the vCPUs' memory comes and
+ * goes, and they must never miss a page of their own. The vCPUs take their turn between any two steps of the
+ * host.
  */
 import * as assert from "uvu/assert";
 import { HVA_BAD } from "../../src/uapi.js";

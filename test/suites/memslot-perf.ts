@@ -1,6 +1,6 @@
 /**
- * The shapes of the kernel's memslot_perf_test as functional tests, sizes scaled down: contiguous slots, the remainder
- * in the last one, and what each of its tests does to them. No times are taken here.
+ * The shapes of the kernel's memslot_perf_test as functional tests, sizes scaled down: contiguous slots, the
+ * remainder in the last one, and what each of its tests does to them. No times are taken here.
  */
 import * as assert from "uvu/assert";
 import { HVA_BAD, KVM_MEM_LOG_DIRTY_PAGES } from "../../src/uapi.js";

@@ -1,4 +1,6 @@
-/** A read section is a snapshot: whatever is changed meanwhile, every lookup in it answers from one layout. */
+/**
+ * A read section is a snapshot: whatever is changed meanwhile, every lookup in it answers from one layout.
+ */
 import * as assert from "uvu/assert";
 import { ERRNO } from "../../src/errno.js";
 import {

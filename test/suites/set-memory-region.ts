@@ -1,4 +1,6 @@
-/** The kernel's set_memory_region_test, and one test per kind of change: create, delete, move, flags, nothing. */
+/**
+ * The kernel's set_memory_region_test, and one test per kind of change: create, delete, move, flags, nothing.
+ */
 import * as assert from "uvu/assert";
 import { ERRNO } from "../../src/errno.js";
 import {

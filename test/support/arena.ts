@@ -1,8 +1,8 @@
 /**
- * Guest accesses of the recorder's kind, made through the engine's lookups. The recorder let KVM write its wall
- * clock to guest memory and then looked which pages of one host mapping, the arena, were read and written
- * (README of the vectors, "How a translation was observed"). Nothing is stored here: an access is the list of host
- * pages it reaches, and marks the pages dirty that it writes.
+ * Guest accesses of the recorder's kind, made through the engine's lookups. The recorder let KVM write its
+ * wall clock to guest memory and then looked which pages of one host mapping, the arena, were read and
+ * written (README of the vectors, "How a translation was observed"). Nothing is stored here: an access is the
+ * list of host pages it reaches, and marks the pages dirty that it writes.
  */
 import { HVA_BAD, HVA_RO_BAD } from "memslots";
 
@@ -57,7 +57,10 @@ export function translate(map: GuestMap, gpa: bigint): { page: number | null; rp
   return { page: wrote[0] ?? null, rpage: touched[0] ?? null };
 }
 
-/** kvm_read_guest and kvm_write_guest: page by page up to the first that fails, what was done before stays done. */
+/**
+ * kvm_read_guest and kvm_write_guest: page by page up to the first that fails, what was done before stays
+ * done.
+ */
 function copy(gpa: bigint, bytes: bigint, piece: (gpa: number) => boolean): boolean {
   const end = gpa + bytes;
   for (let at = gpa; at < end; at = (at / PAGE_BYTES + 1n) * PAGE_BYTES) {

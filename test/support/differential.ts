@@ -1,6 +1,7 @@
 /**
- * One seeded run of random operations through two implementations. After every operation their results, all lookups
- * over the window and around each slot, slots, generations and (where it may be observed) dirty bits must be equal.
+ * One seeded run of random operations through two implementations. After every operation their results, all
+ * lookups over the window and around each slot, slots, generations and (where it may be observed) dirty bits
+ * must be equal.
  */
 import { encodeMemoryRegion, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, type MemoryRegion } from "../../src/uapi.js";
 import { bitmapOf, dirtyPages } from "./bitmap.js";
@@ -24,7 +25,10 @@ export interface Run {
   oracle: Create;
 }
 
-/** How often an operation was done, and how often it was not refused: a run that is all refusals tests nothing. */
+/**
+ * How often an operation was done, and how often it was not refused: a run that is all refusals tests
+ * nothing.
+ */
 export type Tally = Map<string, { done: number; accepted: number }>;
 
 /** `open`: address space of a read section that stays open over the operation. */
@@ -43,8 +47,8 @@ export async function runDifferential(run: Run, tally: Tally = new Map()): Promi
   const log: Logged[] = [];
   const both = (what: string, ask: (vm: Implementation) => unknown): unknown => {
     const expected = ask(oracle);
-    const difference = firstDifference(ask(subject), expected);
-    if (difference) throw new Divergence(report(run.seed, shape, log, `${what}${difference}`));
+    const difference = firstDifference(ask(subject), expected, what);
+    if (difference) throw new Divergence(report(run.seed, shape, log, difference));
     return expected;
   };
   const step = (op: Op): void => {
@@ -53,11 +57,8 @@ export async function runDifferential(run: Run, tally: Tally = new Map()): Promi
     const sections = [subject, oracle].flatMap((vm) =>
       open === undefined ? [] : [new OpenSection(vm, open, windowOf(shape, log.length))],
     );
-    count(
-      tally,
-      op,
-      both("result", (vm) => outcome(() => applyOp(vm, op))),
-    );
+    const result = both("result", (vm) => outcome(() => applyOp(vm, op)));
+    count(tally, op, result);
     const gpa = swarm.drawGpa();
     for (const section of sections) {
       const difference = section.difference();
@@ -66,6 +67,8 @@ export async function runDifferential(run: Run, tally: Tally = new Map()): Promi
       section.close();
     }
     both("state", (vm) => snapshot(vm, windowOf(shape, log.length)));
+    const { start, end } = swarm.drawHvaRange();
+    both(`hvaToGpas(${start}, ${end})`, (vm) => vm.hvaToGpas(start, end));
   };
   try {
     if (shape.observeDirty) step({ op: "manualProtect", arg: draw.pick([1, 3]) });
@@ -101,7 +104,10 @@ function applyOp(vm: Implementation, op: Op): unknown {
   }
 }
 
-/** A result, or the errno and the entry of a refusal; any other error is one of the implementation's own making. */
+/**
+ * A result, or the errno and the entry of a refusal; any other error is one of the implementation's own
+ * making.
+ */
 function outcome(call: () => unknown): unknown {
   try {
     return { value: call() };

@@ -1,6 +1,6 @@
 /**
- * What the behaviour suites need of an implementation, be it the model or the engine, and helpers in the manner of
- * the kernel's selftests: `setMemoryRegion` must succeed, `__setMemoryRegion` answers the errno.
+ * What the behaviour suites need of an implementation, be it the model or the engine, and helpers in the
+ * manner of the kernel's selftests: `setMemoryRegion` must succeed, `__setMemoryRegion` answers the errno.
  */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";

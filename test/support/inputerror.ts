@@ -1,4 +1,7 @@
-/** Bad input must name file, line and reason. uvu's `throws` with a string would take any error for the right one. */
+/**
+ * Bad input must name file, line and reason. uvu's `throws` with a string would take any error for the right
+ * one.
+ */
 import * as assert from "uvu/assert";
 import { InputError } from "../../src/cli/jsonl.js";
 

@@ -2,8 +2,9 @@
  * A machine of the recorder: an engine of the size of a fresh KVM VM, driven by vector operations.
  * `execute` answers what the recorder would have noted: res, and what was seen where res is not all.
  *
- * Two arguments of the ioctls have no counterpart here, because the engine takes no user pointers: an unreadable
- * struct is a Uint8Array that is too short, and for an unreadable or unwritable bitmap see the two functions.
+ * Two arguments of the ioctls have no counterpart here, because the engine takes no user pointers: an
+ * unreadable struct is a Uint8Array that is too short, and for an unreadable or unwritable bitmap see the two
+ * functions.
  */
 import {
   KVM_CAP_DIRTY_LOG_RING,
@@ -102,7 +103,10 @@ export class VectorMachine {
     else this.#engine.enableCap({ cap, flags: op.cap_flags as number, args: [arg0] });
   }
 
-  /** KVM fills the user's bitmap last: when that faults, the bits have been taken out of the slot all the same. */
+  /**
+   * KVM fills the user's bitmap last: when that faults, the bits have been taken out of the slot all the
+   * same.
+   */
   #getDirtyLog(op: VectorOp): Observed {
     let bitmap: Uint8Array = new Uint8Array(0);
     const { res } = answered(() => {
@@ -113,11 +117,15 @@ export class VectorMachine {
     return { res, bytes: bitmap.length, dirty: dirtyPages(bitmap) };
   }
 
-  /** KVM copies the user's bitmap in after its own checks: an empty one in its place answers these and clears nothing. */
+  /**
+   * KVM copies the user's bitmap in after its own checks: an empty one in its place answers these and clears
+   * nothing.
+   */
   #clearDirtyLog(op: VectorOp): Observed {
     const pages = op.num_pages as number;
     const bad = op.bitmap === "badptr";
-    // No slot has more pages than this, so a longer range is refused unread: its bitmap need not be half a GiB.
+    // No slot has more pages than this, so a longer range is refused unread: its bitmap need not be half a
+    // GiB.
     const bitmap = bitmapOf(bad ? [] : (op.bits as number[]), pages > KVM_MEM_MAX_NR_PAGES ? 0 : pages);
     const { res } = answered(() => {
       this.#engine.clearDirtyLog(op.slot as number, narrowed(hex(op.first_page)), pages, bitmap);

@@ -1,6 +1,6 @@
 /**
- * Windows of a random boot, computed the naive way beside the replayed one: a map of single pages, a copy of it
- * after every update, every page followed through the copies. It shares no code with what it judges.
+ * Windows of a random boot, computed the naive way beside the replayed one: a map of single pages, a copy of
+ * it after every update, every page followed through the copies. It shares no code with what it judges.
  */
 import type { Random } from "./random.js";
 
@@ -41,13 +41,14 @@ export function randomBoot(random: Random, commits: number): RandomBoot {
   const bytes = `0x${(PAGES * PAGE_BYTES).toString(16)}`;
   const lines: object[] = [{ machine: "random", blocks: { a: bytes, b: bytes } }];
   const slots = new Map<number, Slot>();
+  const deleted: Slot[] = [];
   const windows: PageWindow[] = [];
   let effective = 0;
   for (let commit = 0; commit < commits; commit++) {
     const before = JSON.stringify([...slots].sort());
     const layouts = [layoutOf(slots)];
     for (let updates = 1 + random.int(8); updates > 0; updates--) {
-      lines.push({ t: commit, commit, ret: 0, ...randomUpdate(random, slots) });
+      lines.push({ t: commit, commit, ret: 0, ...randomUpdate(random, slots, deleted) });
       layouts.push(layoutOf(slots));
     }
     windows.push(...windowsOf(layouts).map((window) => ({ commit, ...window })));
@@ -56,14 +57,17 @@ export function randomBoot(random: Random, commits: number): RandomBoot {
   return { lines, windows, effective };
 }
 
-/** Change the slots by one update that KVM accepts, and say which. */
-function randomUpdate(random: Random, slots: Map<number, Slot>): object {
+/** Change the slots by one update that KVM accepts, and say which. `deleted` gathers the slots that went. */
+function randomUpdate(random: Random, slots: Map<number, Slot>, deleted: Slot[]): object {
   const id = random.int(SLOTS);
   const old = slots.get(id);
   slots.delete(id);
-  if (old === undefined) return update("create", id, place(slots, id, randomSlot(random, slots)));
+  if (old === undefined) return update("create", id, place(slots, id, randomSlot(random, slots, deleted)));
   const kind = random.pick(["delete", "delete", "delete", "move", "flags"]);
-  if (kind === "delete") return update(kind, id, { ...old, npages: 0, flags: 0 });
+  if (kind === "delete") {
+    deleted.push(old);
+    return update(kind, id, { ...old, npages: 0, flags: 0 });
+  }
   const next =
     kind === "flags"
       ? { ...old, flags: old.flags ^ 1 }
@@ -82,19 +86,28 @@ function place(slots: Map<number, Slot>, id: number, slot: Slot): Slot {
   return slot;
 }
 
-/** Mostly the host page of the same number in the same block, so that pages often come back where they were. */
-function randomSlot(random: Random, slots: Map<number, Slot>): Slot {
+/** Mostly one of the last deleted slots, or a part of it: that is how a page comes back to where it was. */
+function randomSlot(random: Random, slots: Map<number, Slot>, deleted: readonly Slot[]): Slot {
+  const back = deleted.at(-1 - random.int(3));
+  if (back !== undefined && random.chance(0.8)) {
+    const cut = random.chance(0.7) ? 0 : random.int(back.npages);
+    const part = { ...back, page: back.page + cut, off: back.off + cut, npages: back.npages - cut };
+    if (isFree(slots, part.page, part.npages))
+      return random.chance(0.9) ? part : { ...part, flags: part.flags ^ 2 };
+  }
   const npages = 1 + random.int(NPAGES_MAX);
   const page = freePage(random, slots, npages);
-  const off = random.chance(0.8) ? page : random.int(PAGES - npages + 1);
-  return { page, npages, off, block: random.pick(["a", "a", "a", "b"]), flags: random.pick([0, 0, 0, 1, 2]) };
+  const off = random.int(PAGES - npages + 1);
+  return { page, npages, off, block: random.pick(["a", "b"]), flags: random.pick([0, 0, 0, 1, 2]) };
 }
 
 function freePage(random: Random, slots: Map<number, Slot>, npages: number): number {
-  const free = Array.from({ length: PAGES - npages + 1 }, (_, page) => page).filter((page) =>
-    [...slots.values()].every((slot) => slot.page + slot.npages <= page || page + npages <= slot.page),
-  );
-  return random.pick(free);
+  const pages = Array.from({ length: PAGES - npages + 1 }, (_, page) => page);
+  return random.pick(pages.filter((page) => isFree(slots, page, npages)));
+}
+
+function isFree(slots: Map<number, Slot>, page: number, npages: number): boolean {
+  return [...slots.values()].every((slot) => slot.page + slot.npages <= page || page + npages <= slot.page);
 }
 
 /** Per page "block page flags", or nothing. */

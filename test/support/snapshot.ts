@@ -1,6 +1,7 @@
 /**
  * Everything that an implementation lets see of its state, for comparison before and after, or of two
- * implementations: every lookup of every page of a window in every address space, the slots, dirty bits, generations.
+ * implementations: every lookup of every page of a window in every address space, the slots, dirty bits,
+ * generations.
  */
 import { KVM_CAP_MULTI_ADDRESS_SPACE, KVM_MEM_LOG_DIRTY_PAGES } from "../../src/uapi.js";
 import type { Implementation, Mapping, Reader } from "./implementation.js";
@@ -29,6 +30,8 @@ export interface Lookups {
 interface AddressSpaceSnapshot {
   generation: number;
   slots: Mapping[];
+  /** The same slots, asked for one by one. */
+  bySlot: (Mapping | undefined)[];
   lookups: Lookups;
   oneShot: number[];
 }
@@ -80,7 +83,8 @@ function snapshotAddressSpace(vm: Implementation, asId: number, window: Window):
     vm.gpaToHva(gpa, asId),
     vm.gpaToHvaRead(gpa + lastByte, asId),
   ]);
-  return { generation: vm.generation(asId), slots, lookups, oneShot };
+  const bySlot = slots.map(({ slot }) => vm.slot(slot));
+  return { generation: vm.generation(asId), slots, bySlot, lookups, oneShot };
 }
 
 /** Frames of a window, ascending, and around the edges of slots if it asks for them. */

@@ -48,7 +48,7 @@ export class Swarm {
       case "markDirty":
         return this.#markDirty();
       case "hvaToGpas":
-        return this.#hvaToGpas();
+        return { op: kind, ...this.drawHvaRange() };
     }
   }
 
@@ -226,12 +226,13 @@ export class Swarm {
     return { op: "clearDirtyLog", slot: live?.slot ?? this.#slot(), firstPage, numPages, pages };
   }
 
-  #hvaToGpas(): Op {
+  /** Host bytes, mostly whole pages. */
+  drawHvaRange(): { start: number; end: number } {
     const { hvaPages, windowPages } = this.shape;
     const align = this.#random.chance(0.7) ? this.#pageSize : 1;
     const draw = (pages: number) =>
       Math.floor((this.#random.next() * pages * this.#pageSize) / align) * align;
     const start = draw(hvaPages + windowPages);
-    return { op: "hvaToGpas", start, end: start + draw(this.#random.pick([1, 2, 3, windowPages])) };
+    return { start, end: start + draw(this.#random.pick([1, 2, 3, windowPages])) };
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What one differential run is like (swarm testing): some kinds of operation are off, others frequent; ids come from a
- * small hot pool or from all; addresses from a window that is tight or wide.
+ * What one differential run is like (swarm testing): some kinds of operation are off, others frequent; ids
+ * come from a small hot pool or from all; addresses from a window that is tight or wide.
  */
 import type { Options } from "./implementation.js";
 import type { Random } from "./random.js";

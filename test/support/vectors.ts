@@ -1,8 +1,8 @@
 /**
- * Conformance vectors: what a real KVM answered, operation by operation.
- * A line with `seq` opens a sequence, a fresh VM; the op lines up to the next one belong to it. An op holds its
- * arguments and what was observed. readVectors checks that both are there and of their types, so that replaying
- * compares what was recorded and never a field that is missing on both sides.
+ * Conformance vectors: what a real KVM answered, operation by operation. A line with `seq` opens a sequence,
+ * a fresh VM; the op lines up to the next one belong to it. An op holds its arguments and what was observed.
+ * readVectors checks that both are there and of their types, so that replaying compares what was recorded and
+ * never a field that is missing on both sides.
  */
 import { InputError, type JsonLine, readJsonLines } from "../../src/cli/jsonl.js";
 import { type Observed, VectorMachine, type VectorOp } from "./machine.js";
@@ -12,7 +12,9 @@ export type { VectorOp } from "./machine.js";
 export type VectorSequence = {
   header: Record<string, unknown> & { seq: string; vcpus: number };
   ops: VectorOp[];
-  /** Line of the header, where the sequence was read from a file; op `index` stands `index + 1` lines below. */
+  /**
+   * Line of the header, where the sequence was read from a file; op `index` stands `index + 1` lines below.
+   */
   line?: number;
 };
 
@@ -58,7 +60,10 @@ export async function replaySequence(
   return differences;
 }
 
-/** An engine that throws anything but KVM's refusal has answered, wrongly; the sequence goes on to show what of it works. */
+/**
+ * An engine that throws anything but KVM's refusal has answered, wrongly; the sequence goes on to show what
+ * of it works.
+ */
 function observe(machine: VectorMachine, op: VectorOp): Observed {
   try {
     return machine.execute(op);

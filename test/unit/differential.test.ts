@@ -1,6 +1,6 @@
 /**
- * The engine against the model. SEED=n starts at that seed, RUNS=n makes so many runs; without SEED the usual seeds
- * are run, and one that nobody has seen before.
+ * The engine against the model. SEED=n starts at that seed, RUNS=n makes so many runs; without SEED the usual
+ * seeds are run, and one that nobody has seen before.
  */
 import { MemslotEngine } from "memslots";
 import { suite } from "uvu";
@@ -42,10 +42,9 @@ test("the engine answers like the model", async () => {
 
 if (process.env.SEED === undefined) {
   const seed = Math.floor(Math.random() * 2 ** 32);
+  const replay = `SEED=${seed} RUNS=1 node --import tsx test/unit/differential.test.ts`;
   // A line of its own, at the very beginning, so that the runner of all tests can pick it up.
-  console.log(
-    `seed ${seed} is the fresh one; replay: SEED=${seed} RUNS=1 node --import tsx test/unit/differential.test.ts`,
-  );
+  console.log(`seed ${seed} is the fresh one; replay: ${replay}`);
   test("the engine answers like the model from a seed nobody has seen", () => run(seed, new Map()));
 }
 

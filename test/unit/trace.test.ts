@@ -161,7 +161,7 @@ const WRONG_UPDATES: [string | object, RegExp][] = [
   ...["t", "commit", "slot", "kind", "flags", "gpa", "size", "block", "off", "ret"].map(
     (name): [object, RegExp] => [without(UPDATE, name), new RegExp(`^field "${name}" is missing`)],
   ),
-  ...["added", "removed", "commit"].map((name): [object, RegExp] => [
+  ...["added", "removed", "commit", "started", "changed"].map((name): [object, RegExp] => [
     without(SECTIONS, name),
     new RegExp(`^field "${name}" is missing`),
   ]),

@@ -1,4 +1,7 @@
-/** The vector reader and the comparison: an observation that is altered, left out or added is found, each by itself. */
+/**
+ * The vector reader and the comparison: an observation that is altered, left out or added is found, each by
+ * itself.
+ */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -209,7 +212,7 @@ function conformance(...args: string[]) {
   return { status, lines: stdout.trimEnd().split("\n"), stderr };
 }
 
-test("npm run conformance: 0 when all pass, 1 with the difference in full, or for a bad file, 2 for wrong usage", () => {
+test("npm run conformance: 0 all pass, 1 a difference, in full, or a bad file, 2 wrong usage", () => {
   const good = jsonlFile([HEADER, SET, { ...SET, slot: 1, res: -17 }]);
   const wrong = jsonlFile([HEADER, SET, { ...SET, slot: 1, res: -22 }]);
   const bad = jsonlFile([HEADER, SET, { ...SET, flags: null }]);

@@ -1,0 +1,130 @@
+/**
+ * After a writer's death: everything but the published root is derived from it anew.
+ *
+ * The dead writer has changed private copies and the notebook only, or has published, which is one store; so the
+ * published layout is whole. What it does not reach is free, as soon as no reader is left in an older layout. Nothing
+ * here reads the notebook, so that a second death inside the rebuild only means doing it again.
+ */
+import { announceWait, clearOrphan, observeOwner, observePin } from "./atomic";
+import { freeChunk } from "./chunks";
+import { chunkAt } from "./directory";
+import { markHeap, sweepHeap } from "./heap";
+import { setRecord } from "./idtable";
+import {
+  CHUNK_BYTES,
+  CHUNK_HEADER_BYTES,
+  Chunk,
+  Directory,
+  ENTRY_BYTES,
+  Entry,
+  Header,
+  READER_BYTES,
+  RECORD_BYTES,
+  Record,
+  ROOT_BYTES,
+  STAGING_ENTRIES_MIN,
+} from "./layout";
+import { awaitPin, publishedRoot } from "./publish";
+import { readerLines } from "./readers";
+import { freeRecord } from "./records";
+import { directoryOf, gfnIndexOf, hvaIndexOf } from "./roots";
+
+function mark(header: usize, bit: u32): void {
+  const byte = changetype<Header>(header).marks + (bit >> 3);
+  store<u8>(byte, <u8>(<u32>load<u8>(byte) | ((<u32>1) << (bit & 7))));
+}
+
+function marked(header: usize, bit: u32): bool {
+  return ((<u32>load<u8>(changetype<Header>(header).marks + (bit >> 3)) >> (bit & 7)) & 1) != 0;
+}
+
+/** Mark the chunks of an index; with `records`, also the records, their bitmaps, and their ids. */
+function markIndex(header: usize, directory: usize, records: bool): void {
+  const engine = changetype<Header>(header);
+  const count = changetype<Directory>(directory).chunkCount;
+  for (let r: u32 = 0; r < count; r++) {
+    const chunk = chunkAt(directory, r);
+    mark(header, (<u32>chunk - engine.chunks) / CHUNK_BYTES);
+    if (!records) continue;
+    const first = chunk + CHUNK_HEADER_BYTES;
+    const end = first + changetype<Chunk>(chunk).count * ENTRY_BYTES;
+    for (let entry = first; entry < end; entry += ENTRY_BYTES) {
+      const record: usize = changetype<Entry>(entry).record;
+      const slot = changetype<Record>(record);
+      mark(header, engine.chunkCount + (<u32>record - engine.records) / RECORD_BYTES);
+      setRecord(header, (slot.slot >> 16) * engine.maxSlots + (slot.slot & 0xffff), record);
+      if (slot.bitmap != 0) markHeap(slot.bitmap);
+    }
+  }
+}
+
+/** Free lists from the marks. */
+function sweepPools(header: usize): void {
+  const engine = changetype<Header>(header);
+  engine.freeChunk = 0;
+  for (let i = engine.chunkCount; i > 0; i--) {
+    if (!marked(header, i - 1)) freeChunk(header, engine.chunks + (i - 1) * CHUNK_BYTES);
+  }
+  engine.freshChunk = engine.chunks + engine.chunkCount * CHUNK_BYTES;
+  engine.freeRecord = 0;
+  for (let i = engine.recordCount; i > 0; i--) {
+    if (!marked(header, engine.chunkCount + i - 1))
+      freeRecord(header, engine.records + (i - 1) * RECORD_BYTES);
+  }
+  engine.freshRecord = engine.records + engine.recordCount * RECORD_BYTES;
+}
+
+/** Rebuild the notebook from `root`, which no reader is behind. */
+function rebuild(header: usize, root: usize): void {
+  const engine = changetype<Header>(header);
+  const number = (<u32>root - engine.roots) / ROOT_BYTES;
+  const ids = engine.addressSpaces * engine.maxSlots * 4;
+  engine.activeRoot = number;
+  engine.oldestRoot = number;
+  engine.retiredHead = 0;
+  engine.retiredTail = 0;
+  engine.effectCount = 0;
+  engine.errorEntry = -1;
+  engine.staging = engine.stagingHome;
+  engine.stagingEntries = STAGING_ENTRIES_MIN;
+  memory.fill(engine.ids, 0, ids);
+  memory.fill(engine.touched, 0, ids);
+  memory.fill(engine.marks, 0, (engine.chunkCount + engine.recordCount + 7) >> 3);
+  for (let asId: u32 = 0; asId < engine.addressSpaces; asId++) {
+    markIndex(header, directoryOf(root, gfnIndexOf(asId)), true);
+    markIndex(header, directoryOf(root, hvaIndexOf(asId)), false);
+  }
+  sweepPools(header);
+  sweepHeap(header);
+  announceWait(header, 0);
+}
+
+/** A reader with another root pinned than `root`, 0 if there is none. */
+function readerBehind(header: usize, root: usize): usize {
+  const lines = readerLines(header);
+  let reader: usize = changetype<Header>(header).readers;
+  for (let i: u32 = 0; i < lines; i++) {
+    const pin = observePin(reader);
+    if (pin != 0 && pin != root) return reader;
+    reader += READER_BYTES;
+  }
+  return 0;
+}
+
+/**
+ * The holder of the lock found it orphaned: rebuild, once the readers of older layouts are gone. False if one of
+ * another thread than `owner` stays for `ms` milliseconds, or one of `owner` itself is there; then nothing has changed.
+ */
+export function recover(header: usize, owner: u32, ms: i32): bool {
+  const root = publishedRoot(header);
+  let left = ms;
+  let reader = readerBehind(header, root);
+  while (reader != 0) {
+    if (observeOwner(reader) == owner || left <= 0) return false;
+    left -= awaitPin(header, reader, observePin(reader));
+    reader = readerBehind(header, root);
+  }
+  rebuild(header, root);
+  clearOrphan(header);
+  return true;
+}

@@ -1,0 +1,257 @@
+/**
+ * The writer's side of an engine in one thread: lock, stage, commit, unlock; grace periods; the gate. Each call has a
+ * form that may sleep and one that gives other tasks their turn instead.
+ */
+import { type ChangedRange, readChanged } from "./changed.js";
+import { type CommitOptions, TIMEOUT_MS } from "./commitoptions.js";
+import { ERRNO, KvmError } from "./errno.js";
+import { COMMIT_BARRIER, COMMIT_CHANGED, COMMIT_WAIT, type EngineExports, HEADER } from "./layout.js";
+import type { MemoryViews } from "./memory.js";
+import { REGION_WORDS } from "./region.js";
+import { canBlock, deadline, stepAsync } from "./waiting.js";
+
+/** commitList: published, but a reader has not left the old layout in time. */
+const PUBLISHED_PENDING = 2;
+/** Longest time that wasm is asked to sleep; its clock counts milliseconds in 32 bits. */
+const SLEEP_MS_MAX = 2 ** 30;
+
+const NO_RANGES: readonly ChangedRange[] = [];
+
+/** Encoded regions, and how to commit them. */
+export interface CommitRequest {
+  /** The operation, for errors. */
+  op: string;
+  words: Uint32Array;
+  count: number;
+  /** Errors name the entry. */
+  asList: boolean;
+  /** One struct kvm_userspace_memory_region2. */
+  version2: boolean;
+}
+
+/** What a commit did. */
+export interface Outcome {
+  published: boolean;
+  changed: readonly ChangedRange[];
+}
+
+/** The engine that a writer writes to. */
+export interface WriterTarget {
+  wasm: EngineExports;
+  memory: WebAssembly.Memory;
+  views: MemoryViews;
+  base: number;
+  owner: number;
+  /** All guest memory, for commits that change more ranges than can be told. */
+  everything: readonly ChangedRange[];
+}
+
+function isErrno(error: unknown, ...codes: string[]): boolean {
+  return error instanceof KvmError && codes.includes(error.code) && error.published !== true;
+}
+
+/** One thread's writer. */
+export class Writer {
+  readonly #target: WriterTarget;
+  readonly #blocks = canBlock();
+
+  constructor(target: WriterTarget) {
+    this.#target = target;
+  }
+
+  /** Milliseconds that wasm may sleep: none on a thread that must not. */
+  #sleepMs(timeout: number): number {
+    return this.#blocks ? Math.ceil(Math.min(timeout, SLEEP_MS_MAX)) : 0;
+  }
+
+  /** Run `work` under the writer lock. @throws KvmError EBUSY while another thread keeps it */
+  locked<T>(op: string, timeout: number, work: (wasm: EngineExports, base: number, ms: number) => T): T {
+    const { wasm, base, owner } = this.#target;
+    const ms = this.#sleepMs(timeout);
+    const result = wasm.lockEngine(base, owner, ms);
+    if (result < 0) {
+      throw new KvmError(result, op, {
+        reason: "another thread is changing the map, or readers keep a dead writer's",
+      });
+    }
+    try {
+      return work(wasm, base, ms);
+    } finally {
+      wasm.unlockEngine(base);
+    }
+  }
+
+  /** Commit, sleeping where that is needed and allowed. */
+  commit(request: CommitRequest, options: Required<CommitOptions>): Outcome {
+    const { op, words, count, version2 } = request;
+    const { wait, barrier, changed } = options;
+    const { views, owner } = this.#target;
+    const mode = (wait ? COMMIT_WAIT : 0) | (barrier ? COMMIT_BARRIER : 0) | (changed ? COMMIT_CHANGED : 0);
+    return this.locked(op, options.timeout, (wasm, base, ms) => {
+      const staging = wasm.stageList(base, count);
+      if (staging < 0) throw new KvmError(staging, op);
+      const used = (version2 ? 2 : count) * REGION_WORDS;
+      const target = views.words(staging + used * 4);
+      target.set(used === words.length ? words : words.subarray(0, used), staging / 4);
+      const result = version2
+        ? wasm.commitRegion2(base, owner, mode, ms)
+        : wasm.commitList(base, owner, count, mode, ms);
+      if (result < 0) throw this.#refusal(result, request);
+      if (result === PUBLISHED_PENDING) throw graceError(op);
+      const published = result > 0;
+      return { published, changed: changed && published ? this.#changed(staging) : NO_RANGES };
+    });
+  }
+
+  #refusal(errno: number, { op, asList }: CommitRequest): KvmError {
+    const entry = this.#target.wasm.errorEntry(this.#target.base);
+    return new KvmError(errno, op, asList && entry >= 0 ? { index: entry } : {});
+  }
+
+  #changed(staging: number): readonly ChangedRange[] {
+    const { wasm, base, views, everything } = this.#target;
+    const count = wasm.changedCount(base);
+    if (count < 0) return everything;
+    return readChanged(views.words(staging + count * REGION_WORDS * 4), staging / 4, count);
+  }
+
+  /** Commit without sleeping. */
+  async commitAsync(request: CommitRequest, options: Required<CommitOptions>): Promise<Outcome> {
+    const { wait, barrier, timeout } = options;
+    const left = deadline(timeout);
+    const attempt = { ...options, wait: false, barrier: false, timeout: 0 };
+    if (barrier) await this.pauseAsync(request.op, timeout);
+    let outcome: Outcome;
+    try {
+      outcome = await this.#retry(() => this.commit(request, attempt), left, "EBUSY");
+    } finally {
+      if (barrier) await this.resumeAsync(request.op);
+    }
+    if (wait && outcome.published) await this.synchronizeAsync(request.op, left());
+    return outcome;
+  }
+
+  /** Repeat `attempt`, which does not sleep, until it is not refused with one of `codes`, or time is up. */
+  async #retry<T>(attempt: () => T, left: () => number, ...codes: string[]): Promise<T> {
+    for (;;) {
+      try {
+        return attempt();
+      } catch (error) {
+        if (!isErrno(error, ...codes) || left() === 0) throw error;
+      }
+      await this.#turn();
+    }
+  }
+
+  /** Other tasks' turn, until the lock changes hands or a few milliseconds are over. */
+  #turn(): Promise<void> {
+    const { memory, views, base } = this.#target;
+    const lock = (base + HEADER.lock) / 4;
+    return stepAsync(memory, lock, views.words(lock * 4 + 4)[lock]! | 0);
+  }
+
+  /** Wait for the readers of replaced layouts. @throws KvmError ETIMEDOUT, EBUSY */
+  synchronize(op: string, timeout: number): void {
+    const { owner } = this.#target;
+    const result = this.locked(op, timeout, (wasm, base, ms) => wasm.synchronizeReaders(base, owner, ms));
+    if (result < 0) throw graceError(op);
+  }
+
+  /** The same without sleeping, for the layouts replaced so far. @throws KvmError ETIMEDOUT */
+  async synchronizeAsync(op: string, timeout: number): Promise<void> {
+    const { wasm, base, owner } = this.#target;
+    const left = deadline(timeout);
+    const commit = wasm.commitNumber(base);
+    const over = () => wasm.oldestCommit(base) >= commit || wasm.synchronizeReaders(base, owner, 0) === 0;
+    while (!(await this.#retry(() => this.locked(op, 0, over), left, "EBUSY"))) {
+      if (left() === 0) throw graceError(op);
+      await this.#turn();
+    }
+  }
+
+  /** Hold all vCPUs. @throws KvmError EBUSY, ETIMEDOUT */
+  pause(op: string, timeout: number): void {
+    const { owner } = this.#target;
+    const result = this.locked(op, timeout, (wasm, base, ms) => wasm.pauseVcpus(base, owner, ms));
+    if (result === -ERRNO.EBUSY) throw new KvmError(result, op, { reason: "the vCPUs are held already" });
+    if (result < 0) throw new KvmError(result, op, { reason: "a vCPU did not leave its section in time" });
+  }
+
+  /** The same without sleeping. */
+  async pauseAsync(op: string, timeout: number): Promise<void> {
+    const attempt = () => {
+      this.#target.wasm.kickVcpus(this.#target.base);
+      this.pause(op, 0);
+    };
+    await this.#retry(attempt, deadline(timeout), "EBUSY", "ETIMEDOUT");
+  }
+
+  /** Let the vCPUs go. @throws KvmError EINVAL if this writer does not hold them */
+  resume(op: string, timeout: number): void {
+    const { owner } = this.#target;
+    const result = this.locked(op, timeout, (wasm, base) => wasm.resumeVcpus(base, owner));
+    if (result < 0) throw new KvmError(result, op, { reason: "this engine does not hold the vCPUs" });
+  }
+
+  /** The same without sleeping. */
+  async resumeAsync(op: string): Promise<void> {
+    await this.#retry(() => this.resume(op, 0), deadline(TIMEOUT_MS), "EBUSY");
+  }
+
+  /** Wait until `reached`; looked at after each publication. @throws KvmError ETIMEDOUT */
+  observe(op: string, timeout: number, reached: () => boolean): void {
+    const { memory } = this.#target;
+    const left = deadline(timeout);
+    this.#observing((root, word) => {
+      for (;;) {
+        const seen = word();
+        if (reached()) return;
+        if (left() === 0 || !this.#blocks) throw observeError(op);
+        Atomics.wait(new Int32Array(memory.buffer), root, seen, left());
+      }
+    });
+  }
+
+  /** The same without sleeping. @throws KvmError ETIMEDOUT */
+  async observeAsync(op: string, timeout: number, reached: () => boolean): Promise<void> {
+    const { memory } = this.#target;
+    const left = deadline(timeout);
+    await this.#observing(async (root, word) => {
+      for (;;) {
+        const seen = word();
+        if (reached()) return;
+        if (left() === 0) throw observeError(op);
+        await stepAsync(memory, root, seen);
+      }
+    });
+  }
+
+  /** Run `wait` while this thread is counted among those that publications wake. */
+  #observing<T>(wait: (root: number, word: () => number) => T): T {
+    const { wasm, base, views } = this.#target;
+    const root = (base + HEADER.root) / 4;
+    wasm.observe(base, 1);
+    const done = () => wasm.observe(base, -1);
+    let result: T;
+    try {
+      result = wait(root, () => views.words(root * 4 + 4)[root]! | 0);
+    } catch (error) {
+      done();
+      throw error;
+    }
+    if (result instanceof Promise) return result.finally(done) as T;
+    done();
+    return result;
+  }
+}
+
+function graceError(op: string): KvmError {
+  return new KvmError(-ERRNO.ETIMEDOUT, op, {
+    published: true,
+    reason: "the new layout is in force, but a reader has not left the old one",
+  });
+}
+
+function observeError(op: string): KvmError {
+  return new KvmError(-ERRNO.ETIMEDOUT, op, { reason: "the generation was not reached in time" });
+}
