@@ -12,6 +12,14 @@
 import { GATE_CLOSED, Header, Reader } from "./layout";
 
 /**
+ * The only wait: until the word at `address` is not `expected`, is notified, or `ns` nanoseconds are over. A function of
+ * its own on purpose, see noinline.mjs.
+ */
+function sleepOnWord(address: usize, expected: i32, ns: i64): void {
+  atomic.wait<i32>(address, expected, ns);
+}
+
+/**
  * Orders:      everything written into the private copies, before the pointer to them.
  * Pairs with:  observeRoot.
  * Otherwise:   a reader could follow the new root into chunks and records that do not hold their content yet.
@@ -89,7 +97,7 @@ export function releaseGate(header: usize): void {
 export function sleepOnRoot(header: usize, word: u32, ms: i64): void {
   if (ASC_FEATURE_THREADS) {
     atomic.add<u32>(header, 1, offsetof<Header>("observers"));
-    atomic.wait<i32>(header + offsetof<Header>("root"), <i32>word, ms * 1000000);
+    sleepOnWord(header + offsetof<Header>("root"), <i32>word, ms * 1000000);
     atomic.sub<u32>(header, 1, offsetof<Header>("observers"));
   }
 }
@@ -253,7 +261,7 @@ export function unlockWriter(header: usize): void {
 export function sleepOnLock(header: usize, holder: u32, ms: i64): void {
   if (ASC_FEATURE_THREADS) {
     atomic.add<u32>(header, 1, offsetof<Header>("lockWaiters"));
-    atomic.wait<i32>(header + offsetof<Header>("lock"), <i32>holder, ms * 1000000);
+    sleepOnWord(header + offsetof<Header>("lock"), <i32>holder, ms * 1000000);
     atomic.sub<u32>(header, 1, offsetof<Header>("lockWaiters"));
   }
 }
@@ -330,7 +338,7 @@ export function wakeWriter(header: usize, reader: usize): void {
 /** Sleep until the pin is no longer `root`, is notified, or `ms` are over. Spurious returns are legal. */
 export function sleepOnPin(reader: usize, root: usize, ms: i64): void {
   if (ASC_FEATURE_THREADS) {
-    atomic.wait<i32>(reader + offsetof<Reader>("pin"), <i32>root, ms * 1000000);
+    sleepOnWord(reader + offsetof<Reader>("pin"), <i32>root, ms * 1000000);
   }
 }
 

@@ -23,7 +23,9 @@ const program = new Command("memslots")
   .addHelpText("after", "\nExamples:\n  $ memslots replay boot.jsonl.gz\n  $ memslots help replay")
   .exitOverride();
 
-program.addCommand(replayCommand(MemslotEngine).copyInheritedSettings(program));
+// Beside this file once both are built.
+const vcpuWorker = new URL("./vcpuworker.js", import.meta.url);
+program.addCommand(replayCommand(MemslotEngine, vcpuWorker).copyInheritedSettings(program));
 
 try {
   await program.parseAsync();

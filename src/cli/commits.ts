@@ -145,7 +145,7 @@ function kindOf(update: Update, old: windows.Slot | undefined): UpdateKind {
   return old.guestPhysAddr === update.gpa ? "flags" : "move";
 }
 
-function regionOf({ slot, flags, gpa, size, hva }: Update): windows.Slot {
+export function regionOf({ slot, flags, gpa, size, hva }: Update): windows.Slot {
   return { slot, flags, guestPhysAddr: gpa, memorySize: size, userspaceAddr: hva };
 }
 

@@ -1,17 +1,20 @@
 /**
  * `memslots replay`: recorded boots, applied twice to two engines of the size KVM offers. One by one shows
  * what the ioctl of today exposes to a reader; as lists, what is left of it when a commit is one atomic
- * change.
+ * change. With vCPUs each way is repeated under their eyes: what they ran into.
  */
-import { Command } from "commander";
-import { AsLists, asIdOf, type CommitWindow, OneByOne, type ReplayEngine } from "./commits.js";
+import { Command, InvalidArgumentError } from "commander";
+import { AsLists, asIdOf, type CommitWindow, OneByOne } from "./commits.js";
+import { Crew, type ProbeCount } from "./crew.js";
 import { InputError } from "./jsonl.js";
+import { probeBoot, type SharedEngine } from "./probing.js";
 import { nothingReplayed, replayJson, replayText } from "./report.js";
 import { readTrace, type Trace } from "./trace.js";
 
 const ADDRESS_SPACES_MAX = 4;
 /** KVM_CAP_NR_MEMSLOTS of x86, which the recorded VMM was given. */
 const KVM_USER_MEM_SLOTS = 32764;
+const VCPUS_MAX = 64;
 
 /** Class MemslotEngine, handed in so that the bundle holds it once and a test may hand in another. */
 export interface EngineClass {
@@ -22,13 +25,15 @@ export interface EngineClass {
     maxListEntries: number;
     pageShift: number;
     maxPhysAddrBits: number;
-  }): Promise<ReplayEngine>;
+  }): Promise<SharedEngine>;
 }
 
 /** What one way of applying the commits came to. */
 export interface Outcome {
   readonly publications: number;
   readonly windows: readonly CommitWindow[];
+  /** What vCPUs of other threads saw. */
+  readonly probed?: ProbeCount;
 }
 
 export interface Replay {
@@ -37,39 +42,52 @@ export interface Replay {
   readonly list: Outcome;
 }
 
-export function replayCommand(engineClass: EngineClass): Command {
+/** `vcpuWorker`: the file to start vCPUs from. */
+export function replayCommand(engineClass: EngineClass, vcpuWorker: URL): Command {
   return new Command("replay")
     .description("Replay recorded boots: every update by itself, and every commit as one atomic list.")
     .argument("<file...>", "traces, .jsonl or .jsonl.gz; - is standard input")
     .option("--json", "print one JSON object per file and line")
+    .option("--vcpus <n>", "let n worker threads look up what vanishes, all the time", parseVcpus)
     .addHelpText("after", HELP)
-    .action(async (files: string[], options: { json?: boolean }) => {
-      for (const file of files) {
-        try {
-          const replay = await replayTrace(await readTrace(file), engineClass);
-          print(replay, options.json === true);
-        } catch (error) {
-          // One bad file does not hide the results of the others.
-          if (!(error instanceof InputError)) throw error;
-          process.stderr.write(`memslots: ${error.message}\n`);
-          process.exitCode = 1;
+    .action(async (files: string[], { json = false, vcpus }: { json?: boolean; vcpus?: number }) => {
+      const crew = vcpus === undefined ? undefined : await Crew.start(vcpuWorker, vcpus);
+      try {
+        for (const file of files) {
+          try {
+            print(await replayTrace(await readTrace(file), engineClass, crew), json);
+          } catch (error) {
+            // One bad file does not hide the results of the others.
+            if (!(error instanceof InputError)) throw error;
+            process.stderr.write(`memslots: ${error.message}\n`);
+            process.exitCode = 1;
+          }
         }
+      } finally {
+        await crew?.end();
       }
     });
 }
 
-/** @throws InputError with the line of an update that is refused. */
-export async function replayTrace(trace: Trace, engineClass: EngineClass): Promise<Replay> {
+function parseVcpus(text: string): number {
+  const vcpus = /^\d+$/.test(text) ? Number(text) : 0;
+  if (vcpus < 1 || vcpus > VCPUS_MAX) throw new InvalidArgumentError(`It must be from 1 to ${VCPUS_MAX}.`);
+  return vcpus;
+}
+
+/** With a crew, also under its eyes. @throws InputError with the line of an update that is refused. */
+export async function replayTrace(trace: Trace, engineClass: EngineClass, crew?: Crew): Promise<Replay> {
   const addressSpaces = addressSpacesOf(trace);
   const options = {
     addressSpaces,
     maxSlots: KVM_USER_MEM_SLOTS,
-    maxVcpus: addressSpaces,
+    maxVcpus: Math.max(addressSpaces, crew?.vcpus ?? 0),
     maxListEntries: Math.max(1, ...trace.commits.map(({ updates }) => updates.length)),
     pageShift: 12,
     maxPhysAddrBits: 52,
   };
-  const engines = [await engineClass.create(options), await engineClass.create(options)] as const;
+  const newEngine = () => engineClass.create(options);
+  const engines = [await newEngine(), await newEngine()] as const;
   try {
     const oneByOne = new OneByOne(trace.file, engines[0], addressSpaces);
     const list = new AsLists(trace.file, engines[1], addressSpaces);
@@ -80,14 +98,20 @@ export async function replayTrace(trace: Trace, engineClass: EngineClass): Promi
         throw new Error(`commit ${commit.id} as a list ends in another layout than its updates one by one`);
       }
     }
+    const { commits } = trace;
+    const probed = crew && (await probeBoot(commits, oneByOne.windows, addressSpaces, newEngine, crew));
     return {
       trace,
-      oneByOne: { publications: oneByOne.publications, windows: oneByOne.windows },
-      list: { publications: list.publications, windows: list.windows },
+      oneByOne: outcomeOf(oneByOne, probed?.oneByOne),
+      list: outcomeOf(list, probed?.list),
     };
   } finally {
     for (const engine of engines) engine.close();
   }
+}
+
+function outcomeOf({ publications, windows }: OneByOne | AsLists, probed: ProbeCount | undefined): Outcome {
+  return { publications, windows, ...(probed && { probed }) };
 }
 
 function print(replay: Replay, json: boolean): void {
@@ -117,7 +141,12 @@ A window is a range of guest memory that is mapped before and after a commit and
 unmapped in between. A "same" window comes back with the same translation and
 flags: nothing was to change for it. A "remap" window comes back changed.
 
+With --vcpus the boot is repeated while worker threads look up pages, only such
+as are mapped both before and after the commit that is being made: a miss is a
+lookup that found nothing there.
+
 Examples:
   $ memslots replay boot.jsonl.gz
+  $ memslots replay --vcpus 2 boot.jsonl.gz
   $ memslots replay --json *.jsonl.gz | jq .oneByOne.windowPages
   $ zcat boot.jsonl.gz | memslots replay -`;

@@ -23,13 +23,20 @@ export function replayJson({ trace, oneByOne, list }: Replay) {
       same: sameOf(oneByOne),
       remap: oneByOne.windows.length - sameOf(oneByOne),
       windowPages: windowPages(oneByOne.windows),
+      ...probedJson(oneByOne),
     },
     list: {
       publications: list.publications,
       windows: list.windows.length,
       windowPages: windowPages(list.windows),
+      ...probedJson(list),
     },
   };
+}
+
+/** Two more numbers if vCPUs looked. */
+function probedJson({ probed }: Outcome) {
+  return probed && { misses: probed.misses, accesses: probed.accesses };
 }
 
 /** What a trace without updates is, or undefined: zeroes alone would look like a result. */
@@ -43,8 +50,9 @@ export function nothingReplayed({ updates, sections, romds }: Trace): string | u
 export function replayText({ trace, oneByOne, list }: Replay): string {
   const nothing = nothingReplayed(trace);
   if (nothing !== undefined) return `${trace.machine}: ${nothing}\n`;
+  const seen = oneByOne.probed === undefined ? [] : ["accesses of vCPUs", "misses"];
   const counts = [
-    ["", "publications", "windows", "same", "remap", "pages unmapped"],
+    ["", "publications", "windows", "same", "remap", "pages unmapped", ...seen],
     ["one by one", ...countsOf(oneByOne)],
     ["as lists", ...countsOf(list)],
   ];
@@ -60,7 +68,15 @@ export function replayText({ trace, oneByOne, list }: Replay): string {
 function countsOf(outcome: Outcome): string[] {
   const same = sameOf(outcome);
   const windows = outcome.windows.length;
-  return [outcome.publications, windows, same, windows - same, windowPages(outcome.windows)].map(number);
+  const { probed } = outcome;
+  return [
+    outcome.publications,
+    windows,
+    same,
+    windows - same,
+    windowPages(outcome.windows),
+    ...(probed === undefined ? [] : [probed.accesses, probed.misses]),
+  ].map(number);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** The built bytes: what a module must not have if several instances are to share one memory. */
 import { readFileSync } from "node:fs";
+import binaryen from "assemblyscript/binaryen";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 
@@ -61,5 +62,17 @@ for (const [name, shared] of BUILDS) {
     assert.ok(bytes.every((byte) => byte === 0xa5));
   });
 }
+
+test("the one wait is in a function that needs nothing afterwards", () => {
+  const module = binaryen.readBinary(read("engine.wasm"));
+  const functions = Array.from({ length: module.getNumFunctions() }, (_, i) =>
+    binaryen.getFunctionInfo(module.getFunctionByIndex(i)),
+  );
+  const waits = functions.filter(({ body }) => body !== 0 && binaryen.emitText(body).includes("atomic.wait"));
+  assert.is(waits.length, 1);
+  assert.equal(waits[0]!.vars, [], "no locals");
+  assert.match(binaryen.emitText(waits[0]!.body), /^\s*\(drop\s*\(memory\.atomic\.wait32/);
+  module.dispose();
+});
 
 test.run();

@@ -1,0 +1,60 @@
+/**
+ * A vCPU in a worker thread: looks up pages that stay mapped, section after section, and counts those it finds
+ * unmapped. A file of its own in dist/, because a worker is started from a file.
+ */
+import { parentPort } from "node:worker_threads";
+import { HVA_BAD, MemslotEngine, type Vcpu } from "../index.js";
+import type { ProbeAnswer, ProbeCount, ProbeTask } from "./crew.js";
+import { choosePage, type ProbePage } from "./probes.js";
+import { Progress } from "./progress.js";
+
+const port = parentPort;
+if (port === null) throw new Error("vcpuworker is started as a worker, by `memslots replay --vcpus`");
+const post = (answer: ProbeAnswer) => port.postMessage(answer);
+
+function probe(vcpu: Vcpu, progress: Progress, task: ProbeTask): ProbeCount {
+  const page: ProbePage = { asId: 0, gpa: 0, before: 0, after: 0 };
+  // xorshift32: a word that is not 0 never becomes 0.
+  let random = task.vcpu + 1;
+  let accesses = 0;
+  let misses = 0;
+  while (!progress.stopped) {
+    const commit = progress.step;
+    vcpu.enter();
+    for (let i = 0; i < task.sectionLookups; i++) {
+      random ^= random << 13;
+      random ^= random >>> 17;
+      random ^= random << 5;
+      if (!choosePage(task.probes, commit, random >>> 0, page)) break;
+      if (vcpu.asId !== page.asId) vcpu.asId = page.asId;
+      const hva = vcpu.gpaToHvaRead(page.gpa);
+      accesses++;
+      if (hva === HVA_BAD) misses++;
+      else if (hva !== page.before && hva !== page.after) {
+        const places = `${page.before} before the commit and ${page.after} after it`;
+        throw new Error(`guest address ${page.gpa} translates to ${hva}, but is at ${places}`);
+      }
+    }
+    vcpu.exit();
+    progress.note(task.vcpu);
+  }
+  return { accesses, misses };
+}
+
+port.on("message", async (task: ProbeTask) => {
+  const progress = new Progress(task.vcpus, task.progress);
+  try {
+    const engine = await MemslotEngine.attach(task.handle);
+    const vcpu = engine.vcpu();
+    try {
+      post({ count: probe(vcpu, progress, task) });
+    } finally {
+      vcpu.release();
+      engine.close();
+    }
+  } catch (error) {
+    progress.fail(task.vcpu);
+    post({ error: String(error) });
+  }
+});
+post({ ready: true });

@@ -1,0 +1,70 @@
+/**
+ * A core that dies on demand: the built wasm, instrumented so that each store calls out first. The call may throw,
+ * which ends the wasm function right there, as a killed thread ends: lock held, notebook half-written.
+ */
+import { readFileSync } from "node:fs";
+import binaryen from "assemblyscript/binaryen";
+import type { EngineHandle } from "memslots";
+import type { EngineExports } from "../../src/layout.js";
+
+/** Thrown at the store that the thread does not live to see. */
+export class Death extends Error {}
+
+/** Instrumented exports over the memory of an engine. */
+export interface MortalEngine {
+  readonly wasm: EngineExports;
+  /** Stores so far. */
+  readonly stores: number;
+  /** Die before the `store`-th store from now on, counted from 1; 0 lives. */
+  dieAt(store: number): void;
+}
+
+const modules = new Map<string, WebAssembly.Module>();
+
+function instrumented(name: string): WebAssembly.Module {
+  let module = modules.get(name);
+  if (module === undefined) {
+    const bytes = new Uint8Array(readFileSync(new URL(`../../dist/${name}`, import.meta.url)));
+    const parsed = binaryen.readBinary(bytes);
+    parsed.runPasses(["instrument-memory"]);
+    module = new WebAssembly.Module(parsed.emitBinary() as Uint8Array<ArrayBuffer>);
+    parsed.dispose();
+    modules.set(name, module);
+  }
+  return module;
+}
+
+/** Attach a mortal core to an engine. */
+export function mortal({ memory }: EngineHandle): MortalEngine {
+  const shared = memory.buffer instanceof SharedArrayBuffer;
+  let stores = 0;
+  let last = 0;
+  const value = (_id: number, passed: unknown) => passed;
+  const hooks: Record<string, unknown> = {
+    store_ptr(_id: number, _bytes: number, _offset: number, address: number): number {
+      stores++;
+      if (stores === last) throw new Death(`store ${stores}`);
+      return address;
+    },
+    load_ptr: (_id: number, _bytes: number, _offset: number, address: number) => address,
+    memory_grow_pre: value,
+    memory_grow_post: value,
+  };
+  for (const type of ["i32", "i64", "f32", "f64"]) {
+    hooks[`load_val_${type}`] = value;
+    hooks[`store_val_${type}`] = value;
+  }
+  const module = instrumented(shared ? "engine.wasm" : "engine.unshared.wasm");
+  const instance = new WebAssembly.Instance(module, {
+    env: { memory, ...hooks } as WebAssembly.ModuleImports,
+  });
+  return {
+    wasm: instance.exports as unknown as EngineExports,
+    get stores() {
+      return stores;
+    },
+    dieAt(store: number): void {
+      last = store === 0 ? 0 : stores + store;
+    },
+  };
+}
