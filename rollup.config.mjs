@@ -1,5 +1,6 @@
 /**
- * dist/: the package as one module with both wasm builds inlined, the command line, and the wasm files beside them.
+ * dist/: the package as one module with both wasm builds inlined, the command line, its vCPU worker, which
+ * has to be a file of its own to be started, and the wasm files beside them.
  */
 import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
 import commonjs from "@rollup/plugin-commonjs";
@@ -33,7 +34,7 @@ function copyWasm() {
 }
 
 export default {
-  input: { index: "src/index.ts", cli: "src/cli.ts" },
+  input: { index: "src/index.ts", cli: "src/cli.ts", vcpuworker: "src/cli/vcpuworker.ts" },
   external: /^node:/,
   output: { dir: "dist", format: "es", chunkFileNames: "[name].js", sourcemap: true },
   plugins: [

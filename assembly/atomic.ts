@@ -1,19 +1,21 @@
 /**
- * Every atomic access of the engine, as a word of its protocol. All are sequentially consistent, the only order
- * that AssemblyScript emits; the build for unshared memory has one thread and turns them into plain accesses.
+ * Every atomic access of the engine, as a word of its protocol. All are sequentially consistent, the only
+ * order that AssemblyScript emits; the build for unshared memory has one thread and turns them into plain
+ * accesses.
  *
- * The shape is a hazard pointer on the root. A reader stores the root into its own pin and then looks whether that
- * root is still the published one; a writer stores the new root and then looks at all pins. Both store before they
- * load, so at least one of the two sees the other: either the reader notices that its root was replaced and starts
- * again, or the writer sees the pin and waits. docs/memory-order.md has all pairs in one table.
+ * The shape is a hazard pointer on the root. A reader stores the root into its own pin and then looks whether
+ * that root is still the published one; a writer stores the new root and then looks at all pins. Both store
+ * before they load, so at least one of the two sees the other: either the reader notices that its root was
+ * replaced and starts again, or the writer sees the pin and waits. docs/memory-order.md has all pairs in one
+ * table.
  *
  * Layer 1: imports nothing but the map.
  */
 import { GATE_CLOSED, Header, Reader } from "./layout";
 
 /**
- * The only wait: until the word at `address` is not `expected`, is notified, or `ns` nanoseconds are over. A function of
- * its own on purpose, see noinline.mjs.
+ * The only wait: until the word at `address` is not `expected`, is notified, or `ns` nanoseconds are over. A
+ * function of its own on purpose, see noinline.mjs.
  */
 function sleepOnWord(address: usize, expected: i32, ns: i64): void {
   atomic.wait<i32>(address, expected, ns);
@@ -49,7 +51,8 @@ export function publishRoot(header: usize, root: usize): void {
 /**
  * Orders:      the closed gate, before the look at the pins of all vCPUs.
  * Pairs with:  the second look at the root in a vCPU's enterSection.
- * Otherwise:   a vCPU enters on the old layout after the writer has counted it out, and another one enters on the new.
+ * Otherwise:   a vCPU enters on the old layout after the writer has counted it out, and another one enters on
+ *              the new.
  * Checked by:  protocol model "gate ignored".
  */
 export function closeGate(header: usize): void {
@@ -93,7 +96,9 @@ export function releaseGate(header: usize): void {
   else store<u32>(header, 0, offsetof<Header>("gateOwner"));
 }
 
-/** Sleep until the root word is no longer `word`, is notified, or `ms` are over. Spurious returns are legal. */
+/**
+ * Sleep until the root word is no longer `word`, is notified, or `ms` are over. Spurious returns are legal.
+ */
 export function sleepOnRoot(header: usize, word: u32, ms: i64): void {
   if (ASC_FEATURE_THREADS) {
     atomic.add<u32>(header, 1, offsetof<Header>("observers"));
@@ -102,7 +107,10 @@ export function sleepOnRoot(header: usize, word: u32, ms: i64): void {
   }
 }
 
-/** Wake who waits for a publication. A count left behind by the dead costs a needless notify. Pairs with sleepOnRoot. */
+/**
+ * Wake who waits for a publication. A count left behind by the dead costs a needless notify. Pairs with
+ * sleepOnRoot.
+ */
 export function wakeObservers(header: usize): void {
   if (ASC_FEATURE_THREADS) {
     if (atomic.load<u32>(header, offsetof<Header>("observers")) != 0) {
@@ -117,7 +125,8 @@ export function countObserver(header: usize, by: i32): void {
 }
 
 /**
- * Orders:      the load of the root, before every load through it; in enterSection also after the store of the pin.
+ * Orders:      the load of the root, before every load through it; in enterSection also after the store of
+ *              the pin.
  * Pairs with:  publishRoot, pinRoot.
  * Otherwise:   see pinRoot.
  * Checked by:  protocol model "no second look at the root".
@@ -132,8 +141,8 @@ export function observeRoot(header: usize): u32 {
 /**
  * Orders:      the store of the pin, before the second look at the root.
  * Pairs with:  observePin of a writer, which looks at the pins after publishRoot.
- * Otherwise:   the reader loads root A, is preempted; the writer publishes B, finds no pin and recycles A; the reader
- *              stores its pin and reads recycled chunks.
+ * Otherwise:   the reader loads root A, is preempted; the writer publishes B, finds no pin and recycles A;
+ *              the reader stores its pin and reads recycled chunks.
  * Checked by:  protocol model "pin after look", test/stress --break grace.
  */
 export function pinRoot(reader: usize, root: usize): void {
@@ -153,8 +162,8 @@ export function unpinRoot(reader: usize): void {
 }
 
 /**
- * The reader's look at its own pin. Plain: only this thread stores it while the owner lives, and a thread sees its
- * own stores. A stale value is impossible, so it errs to no side.
+ * The reader's look at its own pin. Plain: only this thread stores it while the owner lives, and a thread
+ * sees its own stores. A stale value is impossible, so it errs to no side.
  */
 export function ownPin(reader: usize): usize {
   return load<u32>(reader, offsetof<Reader>("pin"));
@@ -209,7 +218,10 @@ export function newOwner(header: usize): u32 {
   return owner;
 }
 
-/** The first vCPU exists: from now on the dirty ring cannot be enabled. Never goes back, so that old answers err once. */
+/**
+ * The first vCPU exists: from now on the dirty ring cannot be enabled. Never goes back, so that old answers
+ * err once.
+ */
 export function announceVcpu(header: usize): void {
   if (ASC_FEATURE_THREADS) atomic.store<u32>(header, 1, offsetof<Header>("vcpuCreated"));
   else store<u32>(header, 1, offsetof<Header>("vcpuCreated"));
@@ -234,7 +246,9 @@ export function tryLockWriter(header: usize, owner: u32): bool {
   return true;
 }
 
-/** Holder of the lock. Exact for the holder itself; for others it may be old, which only costs another try. */
+/**
+ * Holder of the lock. Exact for the holder itself; for others it may be old, which only costs another try.
+ */
 export function observeLock(header: usize): u32 {
   if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("lock"));
   return load<u32>(header, offsetof<Header>("lock"));
@@ -345,9 +359,10 @@ export function sleepOnPin(reader: usize, root: usize, ms: i64): void {
 /**
  * Orders:      the guest's write to the page, before its dirty bit.
  * Pairs with:  takeDirtyWord, clearDirtyWord.
- * Otherwise:   the harvester takes the bit, copies the page before the write is visible, and the write is in no
- *              harvest. That is why the bit is set by a read-modify-write even where it seems to be set already.
- * Checked by:  test/unit/dirty.test.ts.
+ * Otherwise:   the harvester takes the bit, copies the page before the write is visible, and the write is in
+ *              no harvest. That is why the bit is set by a read-modify-write even where it seems to be set
+ *              already.
+ * Checked by:  test/suites/dirty-log.ts.
  */
 export function markDirtyBit(bitmap: usize, page: u32): void {
   const word = bitmap + ((page >> 5) << 2);

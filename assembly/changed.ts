@@ -1,9 +1,9 @@
 /**
- * Which guest ranges a commit changes: pages that another host page backs afterwards, or none, or with other flags.
- * Pages that a split or a merge leaves where they were are not among them.
+ * Which guest ranges a commit changes: pages that another host page backs afterwards, or none, or with other
+ * flags. Pages that a split or a merge leaves where they were are not among them.
  *
- * The ranges take the place of the list in the staging area, which has been used up by then; they may repeat each
- * other where several slots of the list met. For emulators that flush their TLB or JIT blocks by range.
+ * The ranges take the place of the list in the staging area, which has been used up by then; they may repeat
+ * each other where several slots of the list met. For emulators that flush their TLB or JIT blocks by range.
  */
 import { nextGfn } from "./gfnindex";
 import { effectAt } from "./idtable";
@@ -74,7 +74,10 @@ function compareRange(header: usize, asId: u32, before: usize, after: usize, rec
   }
 }
 
-/** Fill the staging area with the ranges that differ between the layouts `before` and `after`; both are closed. */
+/**
+ * Fill the staging area with the ranges that differ between the layouts `before` and `after`; both are
+ * closed.
+ */
 export function collectChanged(header: usize, before: usize, after: usize): void {
   const engine = changetype<Header>(header);
   engine.changedCount = 0;

@@ -2,12 +2,13 @@
  * The pool of chunks, and the entries inside one chunk.
  *
  * Invariants
- *  - Entries 0 .. count - 1 ascend strictly by key, the rest is padding with the largest key and 0 pages, so that the
- *    search takes five steps whatever the count, and the padding maps nothing.
+ *  - Entries 0 .. count - 1 ascend strictly by key, the rest is padding with the largest key and 0 pages, so
+ *    that the search takes five steps whatever the count, and the padding maps nothing.
  *  - Only a chunk whose `transaction` is the current one is edited; it is private to the writer.
  *  - A free chunk is linked through `nextFree`; chunks from Header.freshChunk on were never used.
  *
- * Called by directory.ts (writer) and lookup.ts (readers). KVM has no counterpart: its trees are edited node by node.
+ * Called by directory.ts (writer) and lookup.ts (readers). KVM has no counterpart: its trees are edited node
+ * by node.
  */
 import { CHUNK_BYTES, CHUNK_ENTRIES, CHUNK_HEADER_BYTES, Chunk, ENTRY_BYTES, Entry, Header } from "./layout";
 
@@ -20,8 +21,8 @@ export function entryAt(chunk: usize, index: u32): usize {
 }
 
 /**
- * The last entry whose key is <= `key`, or entry 0. `select` and never `if`: a branch per step costs a misprediction
- * per level.
+ * The last entry whose key is <= `key`, or entry 0. `select` and never `if`: a branch per step costs a
+ * misprediction per level.
  */
 export function searchChunk(chunk: usize, key: u64): usize {
   let entry = chunk + CHUNK_HEADER_BYTES;
@@ -32,7 +33,9 @@ export function searchChunk(chunk: usize, key: u64): usize {
   return select<usize>(entry + 16, entry, load<u64>(entry, 16) <= key);
 }
 
-/** Take a chunk from the pool for the current transaction; its entries are not initialised. 0 if none is left. */
+/**
+ * Take a chunk from the pool for the current transaction; its entries are not initialised. 0 if none is left.
+ */
 export function allocChunk(header: usize): usize {
   const engine = changetype<Header>(header);
   let chunk: usize = engine.freeChunk;

@@ -1,6 +1,7 @@
 /**
- * A writer's way through the engine: lock, stage, commit, unlock. The lock is held from before the list is written to
- * after the last reader of the replaced layout has left, so that there is one writer and one staging area.
+ * A writer's way through the engine: lock, stage, commit, unlock. The lock is held from before the list is
+ * written to after the last reader of the replaced layout has left, so that there is one writer and one
+ * staging area.
  *
  * Times are in milliseconds. 0 never sleeps, for threads that must not (a browser's page).
  */
@@ -21,8 +22,8 @@ const LOCK_SPINS: i32 = 300;
 const LOCK_SLEEP_MS: i64 = 5;
 
 /**
- * Take the writer lock for `owner`, and repair what a dead writer left. EBUSY if another thread keeps it for `ms`, if
- * `owner` has it already, or if readers keep a dead writer's layout.
+ * Take the writer lock for `owner`, and repair what a dead writer left. EBUSY if another thread keeps it for
+ * `ms`, if `owner` has it already, or if readers keep a dead writer's layout.
  */
 export function lockEngine(header: usize, owner: u32, ms: i32): i32 {
   let spins = LOCK_SPINS;
@@ -50,8 +51,8 @@ export function unlockEngine(header: usize): void {
 }
 
 /**
- * Room for `count` struct kvm_userspace_memory_region: their address, or E2BIG beyond the engine's maximum, or ENOMEM.
- * The lock must be held from here to the commit.
+ * Room for `count` struct kvm_userspace_memory_region: their address, or E2BIG beyond the engine's maximum,
+ * or ENOMEM. The lock must be held from here to the commit.
  */
 export function stageList(header: usize, count: u32): f64 {
   const engine = changetype<Header>(header);
@@ -91,10 +92,11 @@ function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32
 }
 
 /**
- * Apply `count` staged regions as one atomic change. `mode` is a set of COMMIT_* bits: WAIT for the readers of the
- * replaced layout, BARRIER holds all vCPUs between sections meanwhile, CHANGED leaves the changed ranges in the staging
- * area. Returns 1 if a new layout was published, 2 if it was and readers of the old one are left after `ms`, 0 if
- * nothing changes, or a negative errno with errorEntry telling the entry; then nothing has happened.
+ * Apply `count` staged regions as one atomic change. `mode` is a set of COMMIT_* bits: WAIT for the readers
+ * of the replaced layout, BARRIER holds all vCPUs between sections meanwhile, CHANGED leaves the changed
+ * ranges in the staging area. Returns 1 if a new layout was published, 2 if it was and readers of the old one
+ * are left after `ms`, 0 if nothing changes, or a negative errno with errorEntry telling the entry; then
+ * nothing has happened.
  */
 export function commitList(header: usize, owner: u32, count: u32, mode: u32, ms: i32): i32 {
   return commit(header, owner, count, false, mode, ms);
@@ -106,22 +108,25 @@ export function commitRegion2(header: usize, owner: u32, mode: u32, ms: i32): i3
 }
 
 /**
- * Wait until the readers of all replaced layouts are gone: OK, or ETIMEDOUT. Sections of `owner` itself are not waited
- * for. The lock must be held. Mirrors synchronize_srcu.
+ * Wait until the readers of all replaced layouts are gone: OK, or ETIMEDOUT. Sections of `owner` itself are
+ * not waited for. The lock must be held. Mirrors synchronize_srcu.
  */
 export function synchronizeReaders(header: usize, owner: u32, ms: i32): i32 {
   return awaitReaders(header, owner, ms) ? OK : ETIMEDOUT;
 }
 
-/** Number of the oldest layout that may still have readers: those before it are recycled. The lock must be held. */
+/**
+ * Number of the oldest layout that may still have readers: those before it are recycled. The lock must be
+ * held.
+ */
 export function oldestCommit(header: usize): f64 {
   reclaim(header);
   return <f64>changetype<Root>(rootAt(header, changetype<Header>(header).oldestRoot)).commit;
 }
 
 /**
- * Hold all vCPUs of other threads between two sections until resumeVcpus: OK, EBUSY if they are held already, or
- * ETIMEDOUT if one does not leave its section. The lock must be held. Mirrors QEMU's pause_all_vcpus.
+ * Hold all vCPUs of other threads between two sections until resumeVcpus: OK, EBUSY if they are held already,
+ * or ETIMEDOUT if one does not leave its section. The lock must be held. Mirrors QEMU's pause_all_vcpus.
  */
 export function pauseVcpus(header: usize, owner: u32, ms: i32): i32 {
   if (!takeGate(header, owner)) return EBUSY;

@@ -66,8 +66,8 @@ function carve(header: usize, engine: Header): u32 {
 }
 
 /**
- * Bytes that an engine of these limits occupies before its heap. `scratch` is any address with HEADER_BYTES of
- * memory that may be overwritten.
+ * Bytes that an engine of these limits occupies before its heap. `scratch` is any address with HEADER_BYTES
+ * of memory that may be overwritten.
  */
 export function engineBytes(scratch: usize, addressSpaces: u32, maxSlots: u32, maxVcpus: u32): u32 {
   const engine = changetype<Header>(scratch);
@@ -78,8 +78,8 @@ export function engineBytes(scratch: usize, addressSpaces: u32, maxSlots: u32, m
 }
 
 /**
- * Make an engine in [header, end), whose limits the caller has checked and whose size is at least engineBytes + 64.
- * `growable`: the heap may take more from memory.grow.
+ * Make an engine in [header, end), whose limits the caller has checked and whose size is at least engineBytes
+ * + 64. `growable`: the heap may take more from memory.grow.
  */
 export function createEngine(
   header: usize,
@@ -116,7 +116,8 @@ export function createEngine(
     setDirectory(root, index, createDirectory(header, index));
   }
   createHeap(header, heap, end & ~7);
-  // Private chunks carry the number of their transaction: the first one must differ from the chunks made here.
+  // Private chunks carry the number of their transaction: the first one must differ from the chunks made
+  // here.
   engine.transaction = 1;
   publishRoot(header, root);
   engine.magic = MAGIC;

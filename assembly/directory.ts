@@ -1,16 +1,16 @@
 /**
- * A sorted index of ranges in chunks, with copy-on-write: a transaction works on a copy of the chunk list and copies
- * each chunk that it touches once, so that readers of the published layout notice nothing and a refused list is
- * dropped by forgetting the copies.
+ * A sorted index of ranges in chunks, with copy-on-write: a transaction works on a copy of the chunk list and
+ * copies each chunk that it touches once, so that readers of the published layout notice nothing and a
+ * refused list is dropped by forgetting the copies.
  *
  * Invariants, at every step of a transaction
  *  - No chunk is empty, except the only one of an empty index.
  *  - Two neighbours hold more than CHUNK_MERGE_ENTRIES entries together, so that n entries need at most
  *    2 * floor(n / 25) + 1 chunks, and one more inside a split.
- *  - separator[r] <= first key of chunk r, and every key of chunk r - 1 is smaller; in a gfn index also no range of
- *    chunk r - 1 ends beyond separator[r]. So one chunk only can hold the slot of a frame.
- *  - The radix is right while the structure block is shared. While it is private to a transaction the separators are
- *    right and the radix is not; `closeDirectory` makes it so.
+ *  - separator[r] <= first key of chunk r, and every key of chunk r - 1 is smaller; in a gfn index also no
+ *    range of chunk r - 1 ends beyond separator[r]. So one chunk only can hold the slot of a frame.
+ *  - The radix is right while the structure block is shared. While it is private to a transaction the
+ *    separators are right and the radix is not; `closeDirectory` makes it so.
  *
  * Called by gfnindex.ts and hvaindex.ts; `findEntry` is the readers' half.
  */
@@ -85,7 +85,10 @@ function searchRadix(structure: usize, key: u64): u32 {
   return searchSeparators(structure, key, lo, <u32>load<u16>(radix, 2) - lo + 1);
 }
 
-/** Readers: the last entry whose key is <= `key`, or any other entry if there is none. For published directories. */
+/**
+ * Readers: the last entry whose key is <= `key`, or any other entry if there is none. For published
+ * directories.
+ */
 export function findEntry(directory: usize, key: u64): usize {
   const list = changetype<Directory>(directory);
   const r = list.chunkCount == 1 ? 0 : searchRadix(list.structure, key);
@@ -248,7 +251,8 @@ function splitChunk(header: usize, index: u32, directory: usize, r: u32, at: u32
 }
 
 /**
- * Put an entry at place `at` of chunk `r`; `end` is where its range ends, for maxEnd. False if the pool is empty.
+ * Put an entry at place `at` of chunk `r`; `end` is where its range ends, for maxEnd. False if the pool is
+ * empty.
  */
 export function insertAt(
   header: usize,
@@ -272,7 +276,8 @@ export function insertAt(
     changetype<Chunk>(chunk).maxEnd = max(changetype<Chunk>(chunk).maxEnd, end);
     return true;
   }
-  // Slots are mostly made in ascending order: a new last entry opens a chunk of its own and leaves a full one behind.
+  // Slots are mostly made in ascending order: a new last entry opens a chunk of its own and leaves a full one
+  // behind.
   const half = at == CHUNK_ENTRIES && r + 1 == list.chunkCount ? CHUNK_ENTRIES : CHUNK_ENTRIES / 2;
   const upper = splitChunk(header, index, directory, r, half, key);
   if (upper == 0) return false;
@@ -297,8 +302,8 @@ export function settleChunk(header: usize, index: u32, directory: usize, r: u32)
 }
 
 /**
- * Keep the range up to `end`, about to be put into chunk `r`, below the next separator: it may be older than entries
- * that were removed, so raise it to the first key that is there.
+ * Keep the range up to `end`, about to be put into chunk `r`, below the next separator: it may be older than
+ * entries that were removed, so raise it to the first key that is there.
  */
 export function raiseSeparator(header: usize, index: u32, directory: usize, r: u32, end: u64): void {
   const list = changetype<Directory>(directory);

@@ -2,12 +2,15 @@
  * Dirty bitmaps: KVM's dirty log.
  *
  * Invariants
- *  - A record has a bitmap only if it has KVM_MEM_LOG_DIRTY_PAGES, and always if it has while bitmaps are in use.
- *  - A bitmap has two halves of ALIGN(npages, 64) / 8 bytes. Bit i of the first half, little-endian, is page i of the
- *    slot; the second half is the scratch of getDirtyLog and clearDirtyLog. Bits from npages on are 0.
+ *  - A record has a bitmap only if it has KVM_MEM_LOG_DIRTY_PAGES, and always if it has while bitmaps are in
+ *    use.
+ *  - A bitmap has two halves of ALIGN(npages, 64) / 8 bytes. Bit i of the first half, little-endian, is page
+ *    i of the slot; the second half is the scratch of getDirtyLog and clearDirtyLog. Bits from npages on are
+ *    0.
  *  - Readers set bits, the holder of the writer lock takes them.
  *
- * Mirrors kvm_alloc_dirty_bitmap, mark_page_dirty_in_slot, kvm_get_dirty_log_protect, kvm_clear_dirty_log_protect.
+ * Mirrors kvm_alloc_dirty_bitmap, mark_page_dirty_in_slot, kvm_get_dirty_log_protect,
+ * kvm_clear_dirty_log_protect.
  */
 import { clearDirtyWord, markDirtyBit, observeDirtyWord, takeDirtyWord } from "./atomic";
 import { EINVAL, ENOENT, ENXIO } from "./errno";
@@ -57,8 +60,8 @@ function loggedRecord(header: usize, slot: u32, aligned: bool): i32 {
 }
 
 /**
- * KVM_GET_DIRTY_LOG up to the copy to the caller: the address of ALIGN(npages, 64) / 8 bytes, or a negative errno.
- * Without manual protection the bits are taken, word by word; each word is atomic, the whole is not.
+ * KVM_GET_DIRTY_LOG up to the copy to the caller: the address of ALIGN(npages, 64) / 8 bytes, or a negative
+ * errno. Without manual protection the bits are taken, word by word; each word is atomic, the whole is not.
  */
 export function getDirtyLog(header: usize, slot: u32): f64 {
   const key = loggedRecord(header, slot, true);
@@ -82,8 +85,8 @@ export function dirtyLogBytes(header: usize, slot: u32): u32 {
 }
 
 /**
- * KVM_CLEAR_DIRTY_LOG up to the copy from the caller: the address where ALIGN(numPages, 64) / 8 bytes of bitmap are
- * expected, or a negative errno. Nothing changes before endClearDirtyLog.
+ * KVM_CLEAR_DIRTY_LOG up to the copy from the caller: the address where ALIGN(numPages, 64) / 8 bytes of
+ * bitmap are expected, or a negative errno. Nothing changes before endClearDirtyLog.
  */
 export function beginClearDirtyLog(header: usize, slot: u32, first: u32, firstHigh: u32, numPages: u32): f64 {
   const key = loggedRecord(header, slot, (first & 63) == 0);

@@ -5,14 +5,14 @@
  *   | size used payload | size used payload | ...          | bridge |
  *
  * Invariants
- *  - Blocks of 8 bytes of header and payload follow each other without gap; the last one is a bridge, a block without
- *    payload that leads to the pages of the next growth, wherever they are.
- *  - The chain of sizes is whole after every single store: a split writes the upper header before it shortens the
- *    lower block, a merge is one store. So a writer may die anywhere and the next one can walk the chain.
+ *  - Blocks of 8 bytes of header and payload follow each other without gap; the last one is a bridge, a block
+ *    without payload that leads to the pages of the next growth, wherever they are.
+ *  - The chain of sizes is whole after every single store: a split writes the upper header before it shortens
+ *    the lower block, a merge is one store. So a writer may die anywhere and the next one can walk the chain.
  *  - heapFreeBytes = sum of the sizes of the free blocks.
  *
- * Next-fit, neighbours merge while the search walks over them. Allocation is rare (KVM_MEM_LOG_DIRTY_PAGES switched
- * on, a list longer than ever before), lookups never come here.
+ * Next-fit, neighbours merge while the search walks over them. Allocation is rare (KVM_MEM_LOG_DIRTY_PAGES
+ * switched on, a list longer than ever before), lookups never come here.
  */
 import { Header } from "./layout";
 
@@ -48,7 +48,9 @@ export function createHeap(header: usize, start: u32, end: u32): void {
   engine.heapFreeBytes = bridge - start;
 }
 
-/** Search [from, to) for a free block of `need` bytes, merging free neighbours on the way. 0 if there is none. */
+/**
+ * Search [from, to) for a free block of `need` bytes, merging free neighbours on the way. 0 if there is none.
+ */
 function searchHeap(header: usize, from: usize, to: usize, need: u32): usize {
   const engine = changetype<Header>(header);
   let block = from;
@@ -72,7 +74,8 @@ function growHeap(header: usize, need: u32): bool {
   const engine = changetype<Header>(header);
   if (!engine.growable) return false;
   const pages = <i32>((need + WASM_PAGE - 1) / WASM_PAGE);
-  // A quarter more than there is keeps the number of growths logarithmic; where it does not fit, what is needed must do.
+  // A quarter more than there is keeps the number of growths logarithmic; where it does not fit, what is
+  // needed must do.
   const quarter = <i32>((engine.heapEnd - engine.heapStart) / (4 * WASM_PAGE));
   let grown = max(pages, quarter);
   let at = memory.grow(grown);
@@ -137,8 +140,8 @@ export function markHeap(pointer: usize): void {
 }
 
 /**
- * Second half of a rebuild: whatever was not marked is free. A growth that was cut short may have linked the last
- * bridge to pages that heapEnd does not count yet; it ends the heap again, and those pages are given up.
+ * Second half of a rebuild: whatever was not marked is free. A growth that was cut short may have linked the
+ * last bridge to pages that heapEnd does not count yet; it ends the heap again, and those pages are given up.
  */
 export function sweepHeap(header: usize): void {
   const engine = changetype<Header>(header);

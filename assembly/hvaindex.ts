@@ -1,7 +1,8 @@
 /**
- * The hva index of one address space: host ranges, which may overlap and coincide. The chunks are those of the gfn
- * index; an entry's key is its first host page and, below it, the slot id, so that keys are unique and aliases have an
- * order. Each chunk knows its largest end and the directory the largest of 32 chunks: an interval tree of three levels.
+ * The hva index of one address space: host ranges, which may overlap and coincide. The chunks are those of
+ * the gfn index; an entry's key is its first host page and, below it, the slot id, so that keys are unique
+ * and aliases have an order. Each chunk knows its largest end and the directory the largest of 32 chunks: an
+ * interval tree of three levels.
  *
  * Mirrors slots->hva_tree and kvm_for_each_memslot_in_hva_range.
  */
@@ -94,8 +95,8 @@ export function closeHva(header: usize, directory: usize): void {
 }
 
 /**
- * Readers: the first entry of a published directory with key >= `from` whose host pages meet [start, end), 0 if there
- * is none. Chunks and groups that end before `start` are skipped.
+ * Readers: the first entry of a published directory with key >= `from` whose host pages meet [start, end), 0
+ * if there is none. Chunks and groups that end before `start` are skipped.
  */
 export function nextHva(directory: usize, from: u64, start: u64, end: u64): usize {
   const count = changetype<Directory>(directory).chunkCount;

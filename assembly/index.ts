@@ -1,7 +1,7 @@
 /**
  * The ABI: every function that JavaScript or an emulator's own wasm may call, in the order of the data flow.
- * Results of type i32 are a value >= 0 or a negated errno. `engine` is the address of a header, `reader` of a reader
- * line, both as handed out here. docs/abi.md describes them one by one.
+ * Results of type i32 are a value >= 0 or a negated errno. `engine` is the address of a header, `reader` of a
+ * reader line, both as handed out here. docs/abi.md describes them one by one.
  */
 
 // Birth: sizes, limits, owner tokens.

@@ -1,11 +1,12 @@
 /**
- * Walks over a layout, in pieces that fit a reader line's scratch area: the caller opens a section, asks until the
- * answer is 0, and closes it, so that all pieces come from one layout. Each piece is an array of struct
- * kvm_userspace_memory_region.
+ * Walks over a layout, in pieces that fit a reader line's scratch area: the caller opens a section, asks
+ * until the answer is 0, and closes it, so that all pieces come from one layout. Each piece is an array of
+ * struct kvm_userspace_memory_region.
  *
  * Mirrors kvm_for_each_memslot_in_gfn_range and kvm_for_each_memslot_in_hva_range.
  */
 import { ownPin } from "./atomic";
+import { findEntry } from "./directory";
 import { nextGfn } from "./gfnindex";
 import { nextHva } from "./hvaindex";
 import { recordOf, slotKey } from "./idtable";
@@ -48,8 +49,8 @@ export function nextSlots(reader: usize): u32 {
 }
 
 /**
- * The next slots of the line's address space whose host memory meets [start, end) bytes, ascending by host address,
- * cut to the host pages that the range touches: their number, 0 at the end.
+ * The next slots of the line's address space whose host memory meets [start, end) bytes, ascending by host
+ * address, cut to the host pages that the range touches: their number, 0 at the end.
  */
 export function nextHostSlots(reader: usize, start: f64, end: f64): u32 {
   const line = changetype<Reader>(reader);
@@ -74,12 +75,31 @@ export function nextHostSlots(reader: usize, start: f64, end: f64): u32 {
   return count;
 }
 
-/** The published slot with number `slot` in the scratch area: 1, or 0 if there is none, or a negative errno. */
+/** Record with slot number `slot` in a layout, by looking at every slot; 0 if there is none. */
+function scanForSlot(directory: usize, slot: u32): usize {
+  let gfn: u64 = 0;
+  for (let entry = nextGfn(directory, gfn); entry != 0; entry = nextGfn(directory, gfn)) {
+    const record: usize = changetype<Entry>(entry).record;
+    if (changetype<Record>(record).slot == slot) return record;
+    gfn = changetype<Entry>(entry).key + changetype<Entry>(entry).npages;
+  }
+  return 0;
+}
+
+/**
+ * The slot with number `slot` in the scratch area: 1, or 0 if there is none, or a negative
+ * errno. The id table belongs to the writer and may be a commit ahead or behind, so what it says
+ * counts only if the pinned layout agrees.
+ */
 export function slotByNumber(reader: usize, slot: u32): i32 {
   const line = changetype<Reader>(reader);
   const key = slotKey(line.header, slot);
   if (key < 0) return key;
-  const record = recordOf(line.header, key);
+  let record = recordOf(line.header, key);
+  if (record == 0) return 0;
+  const directory = directoryOf(ownPin(reader), gfnIndexOf(slot >> 16));
+  const entry = changetype<Entry>(findEntry(directory, changetype<Record>(record).baseGfn));
+  if (<usize>entry.record != record || entry.npages == 0) record = scanForSlot(directory, slot);
   if (record == 0) return 0;
   putRegion(batchOf(reader), record, line.pageShift, 0, changetype<Record>(record).npages);
   return 1;

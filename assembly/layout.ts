@@ -12,7 +12,8 @@
  *    addition saved on each step of a lookup is worth more than a map that could be copied elsewhere.
  *  - What a root reaches (directory, structure, chunk, record) is never edited once the root is published.
  *    Exceptions are named at the field.
- *  - "writer" below means: only by the holder of Header.lock. "reader i": only by the vCPU that owns the line.
+ *  - "writer" below means: only by the holder of Header.lock. "reader i": only by the vCPU that owns the
+ *    line.
  *
  * src/layout.ts is generated from this file by layout.gen.mjs.
  */
@@ -32,8 +33,8 @@ export const PHYS_ADDR_BITS_MAX: u32 = 52;
 /** Entries of one chunk: five halving steps, so that the search needs no count. */
 export const CHUNK_ENTRIES: u32 = 32;
 /**
- * Two neighbours that hold this many entries together become one chunk. Below CHUNK_ENTRIES, so that a merge is
- * not followed by a split; it also bounds the number of chunks (see `chunksFor` in create.ts).
+ * Two neighbours that hold this many entries together become one chunk. Below CHUNK_ENTRIES, so that a merge
+ * is not followed by a split; it also bounds the number of chunks (see `chunksFor` in create.ts).
  */
 export const CHUNK_MERGE_ENTRIES: u32 = 24;
 /** Radix buckets per chunk: most buckets then hold one chunk border at most. */
@@ -41,8 +42,9 @@ export const BUCKETS_PER_CHUNK: u32 = 8;
 /** Chunks whose largest end is kept together in the directory of the hva index. */
 export const GROUP_CHUNKS: u32 = 32;
 /**
- * Roots, and so layouts that can be alive at once: the published one and those that wait for their last reader.
- * Two would do for commits that wait; the others let commits with `wait: false` run ahead of slow readers.
+ * Roots, and so layouts that can be alive at once: the published one and those that wait for their last
+ * reader. Two would do for commits that wait; the others let commits with `wait: false` run ahead of slow
+ * readers.
  */
 export const ROOTS: u32 = 4;
 /** Addresses that one call of the batch translation takes. */
@@ -59,7 +61,9 @@ export const COMMIT_CHANGED: u32 = 4;
 /** More changed ranges than the staging area has room for: everything may have changed. */
 export const CHANGED_OVERFLOW: u32 = 0xffffffff;
 
-/** Bit of Header.root: vCPUs wait before they open a section. Roots are multiples of 64, so that it is free. */
+/**
+ * Bit of Header.root: vCPUs wait before they open a section. Roots are multiples of 64, so that it is free.
+ */
 export const GATE_CLOSED: u32 = 1;
 
 /**
@@ -136,13 +140,17 @@ export class Header {
   waiting: u32;
   /** atomic; any thread: owner of the closed gate (the lowest bit of root), 0 while it is open. */
   gateOwner: u32;
-  /** atomic; reaper: 1 after a writer died; the next one rebuilds the notebook before it does anything else. */
+  /**
+   * atomic; reaper: 1 after a writer died; the next one rebuilds the notebook before it does anything else.
+   */
   orphaned: u32;
   /** atomic; any thread: number of threads that wait for a publication. */
   observers: u32;
   /** atomic; any thread: last owner token handed out. */
   owners: u32;
-  /** atomic; any thread: 1 once a vCPU was created; KVM's kvm->created_vcpus as far as the dirty ring asks. */
+  /**
+   * atomic; any thread: 1 once a vCPU was created; KVM's kvm->created_vcpus as far as the dirty ring asks.
+   */
   vcpuCreated: u32;
   pad9: u64;
   pad10: u64;
@@ -195,7 +203,8 @@ export class Header {
 }
 
 /**
- * One per vCPU and per attached thread: 128 bytes, two cache lines, so that no reader's store touches another's.
+ * One per vCPU and per attached thread: 128 bytes, two cache lines, so that no reader's store touches
+ * another's.
  */
 @unmanaged
 export class Reader {
@@ -213,9 +222,15 @@ export class Reader {
   depth: u32;
   /** written at claim: the engine. */
   header: u32;
-  /** written at claim: 1 for a vCPU, which waits at the gate; 0 for the one-shot calls of a thread, which do not. */
+  /**
+   * written at claim: 1 for a vCPU, which waits at the gate; 0 for the one-shot calls of a thread, which do
+   * not.
+   */
   gated: u32;
-  /** reader i: commit counter of the layout that the cached slot belongs to; a counter, not an address, has no ABA. */
+  /**
+   * reader i: commit counter of the layout that the cached slot belongs to; a counter, not an address, has no
+   * ABA.
+   */
   cacheCommit: u64;
   /** reader i: the cached slot: first frame, frames, record. */
   cacheGfn: u64;
@@ -245,7 +260,9 @@ export class Root {
   generation1: u64;
   generation2: u64;
   generation3: u64;
-  /** Directories, one per index: 2 * asId is the gfn index, 2 * asId + 1 the hva index of an address space. */
+  /**
+   * Directories, one per index: 2 * asId is the gfn index, 2 * asId + 1 the hva index of an address space.
+   */
   directory0: u32;
   directory1: u32;
   directory2: u32;
@@ -300,7 +317,8 @@ export class Structure {
 
 /**
  * 32 entries in ascending order of their key behind a header of one line, padded with keys of 2^64 - 1.
- * The stride of 576 bytes is no power of two, so that equal places of different chunks do not share a cache set.
+ * The stride of 576 bytes is no power of two, so that equal places of different chunks do not share a cache
+ * set.
  */
 @unmanaged
 export class Chunk {

@@ -3,8 +3,8 @@
  *
  *   gpa -> gfn -> the line's cached slot, else radix -> separators -> 5 steps in one chunk -> record -> hva
  *
- * Inside a section every lookup answers from the pinned layout. Outside of one each lookup is a section by itself.
- * Mirrors kvm_vcpu_gfn_to_memslot, search_memslots, __gfn_to_hva_many.
+ * Inside a section every lookup answers from the pinned layout. Outside of one each lookup is a section by
+ * itself. Mirrors kvm_vcpu_gfn_to_memslot, search_memslots, __gfn_to_hva_many.
  */
 import { ownPin } from "./atomic";
 import { findEntry } from "./directory";
@@ -27,7 +27,10 @@ function gfnOf(gpa: f64, shift: u32): u64 {
   return select<u64>(<u64>(<i64>gpa) >> shift, NO_GFN, gpa >= 0);
 }
 
-/** Record that maps `gfn` in the layout of `root`, 0 if none does. Uncached; the record goes into the line's cache. */
+/**
+ * Record that maps `gfn` in the layout of `root`, 0 if none does. Uncached; the record goes into the line's
+ * cache.
+ */
 function searchSlot(reader: usize, root: usize, gfn: u64): usize {
   const line = changetype<Reader>(reader);
   const entry = changetype<Entry>(findEntry(directoryOf(root, gfnIndexOf(line.asId)), gfn));
@@ -71,7 +74,10 @@ function translateAlone(reader: usize, gpa: f64, refused: u32): f64 {
   return hva;
 }
 
-/** Host address for a write to `gpa` (bytes), HVA_BAD, or HVA_RO_BAD in a READONLY slot. Mirrors kvm_vcpu_gfn_to_hva. */
+/**
+ * Host address for a write to `gpa` (bytes), HVA_BAD, or HVA_RO_BAD in a READONLY slot. Mirrors
+ * kvm_vcpu_gfn_to_hva.
+ */
 export function gpaToHva(reader: usize, gpa: f64): f64 {
   const root = ownPin(reader);
   return root != 0
@@ -94,7 +100,9 @@ export function gfnToSlot(reader: usize, gfn: f64): i32 {
   return slot;
 }
 
-/** The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors kvm_vcpu_mark_page_dirty. */
+/**
+ * The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors kvm_vcpu_mark_page_dirty.
+ */
 export function markDirty(reader: usize, gpa: f64): void {
   enterSection(reader);
   const gfn = gfnOf(gpa, changetype<Reader>(reader).pageShift);

@@ -1,6 +1,6 @@
 /**
- * Publication and the grace period: one store makes a layout the published one, and what only older layouts reach is
- * recycled when their last reader has left.
+ * Publication and the grace period: one store makes a layout the published one, and what only older layouts
+ * reach is recycled when their last reader has left.
  *
  * Invariants
  *  - Roots oldestRoot .. activeRoot (a ring) are alive; activeRoot is the published one.
@@ -61,8 +61,9 @@ export function reclaim(header: usize): bool {
 }
 
 /**
- * Wait until no replaced layout has a reader of another thread than `owner`, for `ms` milliseconds at most. A section
- * of the waiting thread itself cannot end meanwhile and is not waited for. True if nothing is left to wait for.
+ * Wait until no replaced layout has a reader of another thread than `owner`, for `ms` milliseconds at most. A
+ * section of the waiting thread itself cannot end meanwhile and is not waited for. True if nothing is left to
+ * wait for.
  */
 export function awaitReaders(header: usize, owner: u32, ms: i32): bool {
   const engine = changetype<Header>(header);
@@ -83,7 +84,10 @@ export function awaitReaders(header: usize, owner: u32, ms: i32): bool {
   return true;
 }
 
-/** One bounded sleep until `reader`, which is asked to, lets `root` go. Returns the milliseconds it may have taken. */
+/**
+ * One bounded sleep until `reader`, which is asked to, lets `root` go. Returns the milliseconds it may have
+ * taken.
+ */
 export function awaitPin(header: usize, reader: usize, root: usize): i32 {
   postRequest(reader, 1);
   announceWait(header, 1);
@@ -93,8 +97,8 @@ export function awaitPin(header: usize, reader: usize, root: usize): i32 {
 }
 
 /**
- * Close the gate for `owner` and wait until no vCPU of another thread is inside a section, for `ms` milliseconds at
- * most. False, and the gate open, if one stays.
+ * Close the gate for `owner` and wait until no vCPU of another thread is inside a section, for `ms`
+ * milliseconds at most. False, and the gate open, if one stays.
  */
 export function holdVcpus(header: usize, owner: u32, ms: i32): bool {
   closeGate(header);

@@ -89,8 +89,8 @@ export function batchOf(reader: usize): usize {
 }
 
 /**
- * Wait until the gate is open. The pin is gone meanwhile, so that the writer can go on. True if the gate is closed by
- * the line's own thread, which cannot open it while it waits.
+ * Wait until the gate is open. The pin is gone meanwhile, so that the writer can go on. True if the gate is
+ * closed by the line's own thread, which cannot open it while it waits.
  */
 function awaitGate(reader: usize, word: u32): bool {
   const line = changetype<Reader>(reader);
@@ -207,8 +207,9 @@ export function missCount(reader: usize): f64 {
 }
 
 /**
- * The thread with token `dead` is gone: free its reader lines, open its gate, and leave its lock to the next writer,
- * which will rebuild what it may have left half-written. The caller has proof of death. Returns the lines freed.
+ * The thread with token `dead` is gone: free its reader lines, open its gate, and leave its lock to the next
+ * writer, which will rebuild what it may have left half-written. The caller has proof of death. Returns the
+ * lines freed.
  */
 export function reapOwner(header: usize, dead: u32): u32 {
   const lines = readerLines(header);

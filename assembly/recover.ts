@@ -1,9 +1,10 @@
 /**
  * After a writer's death: everything but the published root is derived from it anew.
  *
- * The dead writer has changed private copies and the notebook only, or has published, which is one store; so the
- * published layout is whole. What it does not reach is free, as soon as no reader is left in an older layout. Nothing
- * here reads the notebook, so that a second death inside the rebuild only means doing it again.
+ * The dead writer has changed private copies and the notebook only, or has published, which is one store; so
+ * the published layout is whole. What it does not reach is free, as soon as no reader is left in an older
+ * layout. Nothing here reads the notebook, so that a second death inside the rebuild only means doing it
+ * again.
  */
 import { announceWait, clearOrphan, observeOwner, observePin } from "./atomic";
 import { freeChunk } from "./chunks";
@@ -112,8 +113,9 @@ function readerBehind(header: usize, root: usize): usize {
 }
 
 /**
- * The holder of the lock found it orphaned: rebuild, once the readers of older layouts are gone. False if one of
- * another thread than `owner` stays for `ms` milliseconds, or one of `owner` itself is there; then nothing has changed.
+ * The holder of the lock found it orphaned: rebuild, once the readers of older layouts are gone. False if one
+ * of another thread than `owner` stays for `ms` milliseconds, or one of `owner` itself is there; then nothing
+ * has changed.
  */
 export function recover(header: usize, owner: u32, ms: i32): bool {
   const root = publishedRoot(header);

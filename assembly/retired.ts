@@ -1,6 +1,6 @@
 /**
- * What replaced layouts keep alive: a ring of addresses in the order of retirement. Each replaced root remembers how
- * far its share reaches; when its last reader is gone, that share goes back to the pools.
+ * What replaced layouts keep alive: a ring of addresses in the order of retirement. Each replaced root
+ * remembers how far its share reaches; when its last reader is gone, that share goes back to the pools.
  *
  * An address of a record carries 1 in its lowest bit if its dirty bitmap dies with it.
  */

@@ -1,8 +1,10 @@
 /**
  * A list of updates becomes one layout.
  *
- *   stage    each entry in order: KVM's checks against the state that the entries before it left -> net effects
- *   apply    on private copies of the touched chunks: take out every old record, put in every new one (EEXIST)
+ *   stage    each entry in order: KVM's checks against the state that the entries before it left -> net
+ *            effects
+ *   apply    on private copies of the touched chunks: take out every old record, put in every new one
+ *            (EEXIST)
  *   limits   highest gpa (EINVAL), memory for dirty bitmaps (ENOMEM)
  *   publish  one store; before it every failure drops the copies and nothing has happened
  *
@@ -161,7 +163,9 @@ function ownDirectory(header: usize, index: u32): usize {
   return directory;
 }
 
-/** First half of apply: take the old records out. With `inPlace` a record that keeps its range stays for now. */
+/**
+ * First half of apply: take the old records out. With `inPlace` a record that keeps its range stays for now.
+ */
 function removeOld(header: usize, inPlace: bool): i32 {
   const engine = changetype<Header>(header);
   const count = engine.effectCount;
@@ -329,8 +333,9 @@ function build(header: usize, count: u32, version2: bool): i32 {
 
 /**
  * Apply the `count` entries of the staging area as one change. `version2`: one entry, a struct
- * kvm_userspace_memory_region2. `changed`: leave the changed ranges in the staging area. Returns PUBLISHED, UNCHANGED, or a negative errno with errorEntry set; EBUSY means
- * that the spare copies are still in use by readers, and nothing else is wrong.
+ * kvm_userspace_memory_region2. `changed`: leave the changed ranges in the staging area. Returns PUBLISHED,
+ * UNCHANGED, or a negative errno with errorEntry set; EBUSY means that the spare copies are still in use by
+ * readers, and nothing else is wrong.
  */
 export function applyList(header: usize, count: u32, version2: bool, changed: bool): i32 {
   const engine = changetype<Header>(header);

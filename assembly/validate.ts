@@ -1,6 +1,7 @@
 /**
- * KVM's checks of one region, in KVM's order: first those that look at the region alone, then those against the slot
- * that has the id now. Everything here answers EINVAL, so that the order shows only against what comes later.
+ * KVM's checks of one region, in KVM's order: first those that look at the region alone, then those against
+ * the slot that has the id now. Everything here answers EINVAL, so that the order shows only against what
+ * comes later.
  *
  * Mirrors check_memory_region_flags, kvm_set_memory_region (Linux 6.12).
  */
@@ -28,7 +29,9 @@ function validFlags(flags: u32, version2: bool): bool {
   return (flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)) == 0;
 }
 
-/** Checks 3 to 12 of the ioctl; the slot id is checked by slotKey. `memfdOffset` counts with GUEST_MEMFD only. */
+/**
+ * Checks 3 to 12 of the ioctl; the slot id is checked by slotKey. `memfdOffset` counts with GUEST_MEMFD only.
+ */
 export function checkRegion(header: usize, region: usize, version2: bool, memfdOffset: u64): i32 {
   const engine = changetype<Header>(header);
   const mem = changetype<Region>(region);

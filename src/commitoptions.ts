@@ -16,13 +16,13 @@ export interface WaitOptions {
 /** Options of a commit. */
 export interface CommitOptions extends WaitOptions {
   /**
-   * Return only when no section is left that began before the publication (the default). With `false` return after
-   * the publication; `synchronize`, or a later commit, recycles the old layout.
+   * Return only when no section is left that began before the publication (the default). With `false` return
+   * after the publication; `synchronize`, or a later commit, recycles the old layout.
    */
   wait?: boolean;
   /**
-   * Hold all vCPUs of other threads between two sections, publish, let them go: no two of them are ever in sections
-   * of different layouts. Off by default: readers keep running.
+   * Hold all vCPUs of other threads between two sections, publish, let them go: no two of them are ever in
+   * sections of different layouts. Off by default: readers keep running.
    */
   barrier?: boolean;
   /** Tell the changed guest ranges in the result. Off by default. */
@@ -36,9 +36,9 @@ export interface CommitResult {
   /** False if the list had no net effect: then no generation advanced. */
   readonly published: boolean;
   /**
-   * With the option `changed`: the pages that have another host page, or none, or other flags than before, ascending
-   * and apart. Pages that a split or a merge leaves where they were are not among them. If there are more ranges than
-   * the list had entries (128 at least): all of every address space.
+   * With the option `changed`: the pages that have another host page, or none, or other flags than before,
+   * ascending and apart. Pages that a split or a merge leaves where they were are not among them. If there
+   * are more ranges than the list had entries (128 at least): all of every address space.
    */
   readonly changed?: readonly ChangedRange[];
 }

@@ -29,7 +29,9 @@ import {
 } from "./region.js";
 import { type SupervisedWorker, supervise, takeLifeLock } from "./supervise.js";
 import {
+  KVM_CAP_DESTROY_MEMORY_REGION_WORKS,
   KVM_CAP_DIRTY_LOG_RING,
+  KVM_CAP_JOIN_MEMORY_REGIONS_WORKS,
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
   KVM_CAP_MULTI_ADDRESS_SPACE,
   KVM_CAP_NR_MEMSLOTS,
@@ -94,7 +96,10 @@ export class MemslotEngine {
   readonly maxListEntries: number;
   readonly pageShift: number;
   readonly maxPhysAddrBits: number;
-  /** Token under which this instance holds reader lines and the writer lock; what `reap` wants after its death. */
+  /**
+   * Token under which this instance holds reader lines and the writer lock; what `reap` wants after its
+   * death.
+   */
   readonly owner: number;
 
   readonly #views: MemoryViews;
@@ -193,8 +198,8 @@ export class MemslotEngine {
 
   /**
    * KVM_SET_USER_MEMORY_REGION: create, delete (size 0), move, or change flags of one slot.
-   * @throws KvmError EINVAL, EEXIST, ENOMEM in KVM's order of checks; EFAULT for bytes that are too few; EBUSY and
-   *   ETIMEDOUT as setUserMemoryRegionList
+   * @throws KvmError EINVAL, EEXIST, ENOMEM in KVM's order of checks; EFAULT for bytes that are too few;
+   *   EBUSY and ETIMEDOUT as setUserMemoryRegionList
    * @throws TypeError naming the field
    */
   setUserMemoryRegion(region: RegionLike): void {
@@ -216,13 +221,14 @@ export class MemslotEngine {
   }
 
   /**
-   * Apply a list of regions as one atomic change: no reader sees a state between two entries. Entries are checked in
-   * order, the overlap in the final layout. An error leaves everything as it was and names the entry (`index`).
-   * Sections that the calling thread itself has open are not waited for. On a thread that must not sleep (a browser's
-   * page) it spins for some microseconds only: use setUserMemoryRegionListAsync there.
-   * @throws KvmError EINVAL, EEXIST, ENOMEM; E2BIG beyond maxListEntries; EBUSY while another thread keeps the writer
-   *   lock, or readers keep every spare layout; ETIMEDOUT if a section does not end: with `published` true the new
-   *   layout is in force and only the old one is not recycled yet
+   * Apply a list of regions as one atomic change: no reader sees a state between two entries. Entries are
+   * checked in order, the overlap in the final layout. An error leaves everything as it was and names the
+   * entry (`index`). Sections that the calling thread itself has open are not waited for. On a thread that
+   * must not sleep (a browser's page) it spins for some microseconds only: use setUserMemoryRegionListAsync
+   * there.
+   * @throws KvmError EINVAL, EEXIST, ENOMEM; E2BIG beyond maxListEntries; EBUSY while another thread keeps
+   *   the writer lock, or readers keep every spare layout; ETIMEDOUT if a section does not end: with
+   *   `published` true the new layout is in force and only the old one is not recycled yet
    * @throws TypeError naming entry and field, or option
    */
   setUserMemoryRegionList(regions: readonly RegionLike[], options?: CommitOptions): CommitResult {
@@ -231,7 +237,9 @@ export class MemslotEngine {
     return this.#result(request, this.#commit(request, checked), checked.changed);
   }
 
-  /** The same for threads that must not sleep: waits by giving other tasks their turn. @throws as the other */
+  /**
+   * The same for threads that must not sleep: waits by giving other tasks their turn. @throws as the other
+   */
   async setUserMemoryRegionListAsync(
     regions: readonly RegionLike[],
     options?: CommitOptions,
@@ -276,7 +284,8 @@ export class MemslotEngine {
   // ---- grace periods, the gate, observers, death ----
 
   /**
-   * Wait until no section is left that uses a replaced layout, and recycle those layouts. Mirrors synchronize_srcu.
+   * Wait until no section is left that uses a replaced layout, and recycle those layouts. Mirrors
+   * synchronize_srcu.
    * @throws KvmError ETIMEDOUT, EBUSY
    */
   synchronize(options: WaitOptions = {}): void {
@@ -289,9 +298,10 @@ export class MemslotEngine {
   }
 
   /**
-   * Hold all vCPUs of other threads between two sections, until resumeVcpus. Mirrors QEMU's pause_all_vcpus. Commits
-   * and one-shot translations go on meanwhile.
-   * @throws KvmError EBUSY if they are held already, ETIMEDOUT if one does not leave its section: then all run on
+   * Hold all vCPUs of other threads between two sections, until resumeVcpus. Mirrors QEMU's pause_all_vcpus.
+   * Commits and one-shot translations go on meanwhile.
+   * @throws KvmError EBUSY if they are held already, ETIMEDOUT if one does not leave its section: then all
+   *   run on
    */
   pauseVcpus(options: WaitOptions = {}): void {
     this.#writer.pause("pauseVcpus", checkTimeout(options.timeout));
@@ -333,8 +343,9 @@ export class MemslotEngine {
   }
 
   /**
-   * A thread that used this engine is dead: free its vCPUs, open the gate if it held it, and have the next writer
-   * repair what it may have left half-done. The caller has proof of death: a worker's 'exit' event, a released lock.
+   * A thread that used this engine is dead: free its vCPUs, open the gate if it held it, and have the next
+   * writer repair what it may have left half-done. The caller has proof of death: a worker's 'exit' event, a
+   * released lock.
    * @param dead owner token of its engine (`engine.owner` there, or `handle.owner`), or one of its vCPUs
    * @returns number of vCPUs and one-shot readers that were freed
    */
@@ -345,7 +356,8 @@ export class MemslotEngine {
 
   /**
    * A handle for one worker, under a token of its own, that is reaped by itself when the worker is gone.
-   * Node, Bun, Deno: at its 'exit' event. In a page: when the Web Lock is released that `attach` takes in the worker.
+   * Node, Bun, Deno: at its 'exit' event. In a page: when the Web Lock is released that `attach` takes in the
+   * worker.
    */
   superviseWorker(worker: SupervisedWorker): EngineHandle {
     const owner = this.#wasm.attachOwner(this.base);
@@ -354,10 +366,17 @@ export class MemslotEngine {
 
   // ---- read: one-shot translations and snapshots ----
 
-  /** Claim a vCPU. @throws KvmError EAGAIN if all maxVcpus are in use, RangeError for an unknown address space */
+  /**
+   * Claim a vCPU. @throws KvmError EAGAIN if all maxVcpus are in use, RangeError for an unknown address space
+   */
   vcpu(options: VcpuOptions = {}): Vcpu {
-    const claim = { engine: this.base, owner: this.owner, maxVcpus: this.maxVcpus };
-    return createVcpu(this.#wasm, this.#views, this.memory, claim, options);
+    if (typeof options !== "object" || options === null) {
+      throw new TypeError(`options must be an object, not ${show(options)}`);
+    }
+    const asId = options.asId ?? 0;
+    this.#checkAsId(asId);
+    const { memory, base, owner, maxVcpus } = this;
+    return createVcpu({ wasm: this.#wasm, views: this.#views, memory, base, owner, maxVcpus }, asId);
   }
 
   /** Host address for a write to `gpa`, HVA_BAD, or HVA_RO_BAD in a READONLY slot. Mirrors gfn_to_hva. */
@@ -375,12 +394,18 @@ export class MemslotEngine {
     this.#wasm.markDirty(this.#readerOf(asId), gpa);
   }
 
-  /** The slot with number `slot` (address space << 16 | id), or undefined. @throws KvmError EINVAL for a bad number */
+  /**
+   * The slot with number `slot` (address space << 16 | id), or undefined. @throws KvmError EINVAL for a bad number
+   */
   slot(slot: number): MappedRegion | undefined {
     const reader = this.#readerOf(0);
-    const found = this.#wasm.slotByNumber(reader, toU32(slot, "slot"));
+    const number = toU32(slot, "slot");
+    this.#wasm.enterSection(reader);
+    const found = this.#wasm.slotByNumber(reader, number);
+    const regions = found > 0 ? this.#batchRegions(1) : [];
+    this.#wasm.exitSection(reader);
     if (found < 0) throw new KvmError(found, "slot");
-    return found === 0 ? undefined : this.#batchRegions(1)[0];
+    return regions[0];
   }
 
   /** All slots of an address space, ascending by guest address, from one layout. */
@@ -390,8 +415,8 @@ export class MemslotEngine {
   }
 
   /**
-   * Guest memory backed by host bytes [start, end), in whole pages: by address space, then host address, then slot id.
-   * Host ranges may be mapped any number of times. Mirrors kvm_for_each_memslot_in_hva_range.
+   * Guest memory backed by host bytes [start, end), in whole pages: by address space, then host address, then
+   * slot id. Host ranges may be mapped any number of times. Mirrors kvm_for_each_memslot_in_hva_range.
    */
   hvaToGpas(start: number, end: number): GuestRange[] {
     for (const [name, value] of [
@@ -403,12 +428,16 @@ export class MemslotEngine {
       }
     }
     const ranges: GuestRange[] = [];
+    // One section around all address spaces, so that the answer comes from one layout.
+    const line = this.#readerOf(0);
+    this.#wasm.enterSection(line);
     for (let asId = 0; asId < this.addressSpaces && start < end; asId++) {
       const reader = this.#readerOf(asId);
       for (const region of this.#collect(reader, () => this.#wasm.nextHostSlots(reader, start, end))) {
         ranges.push({ slot: region.slot, gpa: region.guestPhysAddr, bytes: region.memorySize });
       }
     }
+    this.#wasm.exitSection(line);
     return ranges;
   }
 
@@ -466,8 +495,9 @@ export class MemslotEngine {
   // ---- dirty log ----
 
   /**
-   * KVM_GET_DIRTY_LOG: ALIGN(npages, 64) / 8 bytes, bit i of byte b is page 8 b + i. The bits are taken, unless manual
-   * protection is on. @throws KvmError ENXIO with a dirty ring, EINVAL for a bad number, ENOENT without a log
+   * KVM_GET_DIRTY_LOG: ALIGN(npages, 64) / 8 bytes, bit i of byte b is page 8 b + i. The bits are taken,
+   * unless manual protection is on. @throws KvmError ENXIO with a dirty ring, EINVAL for a bad number, ENOENT
+   * without a log
    */
   getDirtyLog(slot: number): Uint8Array {
     const wasm = this.#wasm;
@@ -481,9 +511,10 @@ export class MemslotEngine {
   }
 
   /**
-   * KVM_CLEAR_DIRTY_LOG: clear the pages whose bit is set in `bitmap`, bit 0 being page `firstPage`. `firstPage` is a
-   * multiple of 64, `numPages` too unless it reaches the end of the slot.
-   * @throws KvmError ENXIO, EINVAL, ENOENT as KVM; EFAULT if `bitmap` is shorter than ALIGN(numPages, 64) / 8 bytes
+   * KVM_CLEAR_DIRTY_LOG: clear the pages whose bit is set in `bitmap`, bit 0 being page `firstPage`.
+   * `firstPage` is a multiple of 64, `numPages` too unless it reaches the end of the slot.
+   * @throws KvmError ENXIO, EINVAL, ENOENT as KVM; EFAULT if `bitmap` is shorter than ALIGN(numPages, 64) / 8
+   *   bytes
    */
   clearDirtyLog(slot: number, firstPage: number | bigint, numPages: number, bitmap: Uint8Array): void {
     const op = "clearDirtyLog";
@@ -512,7 +543,7 @@ export class MemslotEngine {
 
   /** KVM_CHECK_EXTENSION: the value of a capability, 0 if it is unknown. */
   checkExtension(cap: number): number {
-    switch (cap) {
+    switch (toU32(cap, "cap")) {
       case KVM_CAP_NR_MEMSLOTS:
         return this.maxSlots;
       case KVM_CAP_MULTI_ADDRESS_SPACE:
@@ -524,6 +555,8 @@ export class MemslotEngine {
       case KVM_CAP_USER_MEMORY_REGION_LIST:
         return this.maxListEntries;
       case KVM_CAP_USER_MEMORY:
+      case KVM_CAP_DESTROY_MEMORY_REGION_WORKS:
+      case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
       case KVM_CAP_USER_MEMORY2:
       case KVM_CAP_READONLY_MEM:
         return 1;

@@ -1,6 +1,6 @@
 /**
- * memslots: guest memory maps for emulators and VMMs, after Linux KVM's memslots, whose list of updates is one atomic
- * change.
+ * memslots: guest memory maps for emulators and VMMs, after Linux KVM's memslots, whose list of updates is
+ * one atomic change.
  */
 export type { ChangedRange } from "./changed.js";
 export type { CommitOptions, CommitResult, WaitOptions } from "./commitoptions.js";

@@ -1,6 +1,6 @@
 /**
- * From the inlined wasm to the raw exports. @assemblyscript/loader makes the instance; the exports are taken from the
- * instance itself, because the loader's wrapper would double the price of a lookup.
+ * From the inlined wasm to the raw exports. @assemblyscript/loader makes the instance; the exports are taken
+ * from the instance itself, because the loader's wrapper would double the price of a lookup.
  */
 
 import unsharedBase64 from "memslots:engine.unshared.wasm";
@@ -27,7 +27,10 @@ export function compileEngine(shared: boolean): Promise<WebAssembly.Module> {
   return module;
 }
 
-/** The raw functions of a new instance over `memory`. The module has no start function and no data: nothing runs. */
+/**
+ * The raw functions of a new instance over `memory`. The module has no start function and no data: nothing
+ * runs.
+ */
 export function instantiateEngine(module: WebAssembly.Module, memory: WebAssembly.Memory): EngineExports {
   const { instance } = instantiateSync<Record<string, unknown>>(module, { env: { memory } });
   return instance.exports as unknown as EngineExports;

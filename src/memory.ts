@@ -52,8 +52,9 @@ export function placeOwn(module: WebAssembly.Module, shared: boolean, limits: En
 }
 
 /**
- * A part of the caller's memory: [base, base + size). Without `size` the engine takes what it needs from `base` on and
- * later only pages that memory.grow hands to it; without `base` it starts at the present end of the memory.
+ * A part of the caller's memory: [base, base + size). Without `size` the engine takes what it needs from
+ * `base` on and later only pages that memory.grow hands to it; without `base` it starts at the present end of
+ * the memory.
  */
 export function placeInside(
   module: WebAssembly.Module,
@@ -100,7 +101,9 @@ export class MemoryViews {
     this.#f64 = new Float64Array(memory.buffer);
   }
 
-  /** A grown memory leaves old views short (shared) or empty (unshared): look at the length before each use. */
+  /**
+   * A grown memory leaves old views short (shared) or empty (unshared): look at the length before each use.
+   */
   #cover(end: number): void {
     if (end <= this.#u8.length) return;
     this.#u8 = new Uint8Array(this.#memory.buffer);

@@ -33,8 +33,8 @@ export interface EngineOptions {
   /** Bytes from `base` that the engine may use and never leaves; without it more comes from memory.grow. */
   size?: number;
   /**
-   * Memory that worker threads can share. If not given: yes where SharedArrayBuffer can be posted (Node, Bun, Deno, a
-   * cross-origin isolated page); with `memory`: as that memory is.
+   * Memory that worker threads can share. If not given: yes where SharedArrayBuffer can be posted (Node, Bun,
+   * Deno, a cross-origin isolated page); with `memory`: as that memory is.
    */
   shared?: boolean;
 }

@@ -1,5 +1,6 @@
 /**
- * Regions between JavaScript and the staging area: eight 32-bit words each, struct kvm_userspace_memory_region.
+ * Regions between JavaScript and the staging area: eight 32-bit words each, struct
+ * kvm_userspace_memory_region.
  */
 import { KvmError } from "./errno.js";
 import {
@@ -51,7 +52,10 @@ export function putU64(words: Uint32Array, at: number, value: unknown, name: str
   }
 }
 
-/** Put one region into eight words. @throws TypeError naming the field, KvmError EFAULT for bytes that are too few */
+/**
+ * Put one region into eight words. @throws TypeError naming the field, KvmError EFAULT for bytes that are too
+ * few
+ */
 export function putRegion(
   words: Uint32Array,
   at: number,

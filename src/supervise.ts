@@ -1,6 +1,6 @@
 /**
- * Proof of death. A worker of Node, Bun or Deno has an 'exit' event. A page's worker has none, so it holds a Web Lock
- * as long as it lives, and the page asks for the same lock: to be granted it is the proof.
+ * Proof of death. A worker of Node, Bun or Deno has an 'exit' event. A page's worker has none, so it holds a
+ * Web Lock as long as it lives, and the page asks for the same lock: to be granted it is the proof.
  */
 import type { EngineHandle } from "./engine.js";
 
@@ -21,7 +21,8 @@ function locks(): LockManager {
 /** Call `died` once after the lock was held by the worker and is free again. */
 async function awaitRelease(name: string, died: () => void): Promise<void> {
   const manager = locks();
-  // A request before the worker's own would be granted at once and say that a worker died which has not begun.
+  // A request before the worker's own would be granted at once and say that a worker died which has not
+  // begun.
   while (!(await manager.query()).held?.some((lock) => lock.name === name)) {
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }

@@ -15,6 +15,10 @@ export const KVM_MEM_GUEST_MEMFD = 1 << 2;
 export const KVM_CAP_USER_MEMORY = 3;
 /** Slots per address space; answers the engine's limit. */
 export const KVM_CAP_NR_MEMSLOTS = 10;
+/** Slots can be deleted; always. */
+export const KVM_CAP_DESTROY_MEMORY_REGION_WORKS = 21;
+/** Slots may join into one; always. */
+export const KVM_CAP_JOIN_MEMORY_REGIONS_WORKS = 30;
 /** KVM_MEM_READONLY is supported. */
 export const KVM_CAP_READONLY_MEM = 81;
 /** Number of address spaces. */
@@ -28,12 +32,14 @@ export const KVM_CAP_DIRTY_LOG_RING = 192;
 /** KVM_SET_USER_MEMORY_REGION2 is supported. */
 export const KVM_CAP_USER_MEMORY2 = 231;
 /**
- * Longest list that setUserMemoryRegionList takes. The RFC named no capability and mainline has no list, so the
- * number is this library's own, out of the range that Linux hands out.
+ * Longest list that setUserMemoryRegionList takes. The RFC named no capability and mainline has no list, so
+ * the number is this library's own, out of the range that Linux hands out.
  */
 export const KVM_CAP_USER_MEMORY_REGION_LIST = 0x6d73_0001;
 
-/** args[0] of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: GET_DIRTY_LOG leaves the bits, CLEAR_DIRTY_LOG removes them. */
+/**
+ * args[0] of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: GET_DIRTY_LOG leaves the bits, CLEAR_DIRTY_LOG removes them.
+ */
 export const KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE = 1 << 0;
 /** args[0] of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: a new bitmap starts with every page dirty. */
 export const KVM_DIRTY_LOG_INITIALLY_SET = 1 << 1;
@@ -53,7 +59,10 @@ export const KVM_USERSPACE_MEMORY_REGION_BYTES = 32;
 /** Bytes of struct kvm_userspace_memory_region2. */
 export const KVM_USERSPACE_MEMORY_REGION2_BYTES = 160;
 
-/** struct kvm_userspace_memory_region. Addresses are in bytes; a number is exact up to 2^53, a bigint up to 2^64. */
+/**
+ * struct kvm_userspace_memory_region. Addresses are in bytes; a number is exact up to 2^53, a bigint up to
+ * 2^64.
+ */
 export interface MemoryRegion {
   /** Address space << 16 | slot id. */
   slot: number;
@@ -94,7 +103,9 @@ export function encodeMemoryRegion(region: MemoryRegion): Uint8Array {
   return bytes;
 }
 
-/** Decode struct kvm_userspace_memory_region. @throws KvmError EFAULT when fewer than 32 bytes can be read. */
+/**
+ * Decode struct kvm_userspace_memory_region. @throws KvmError EFAULT when fewer than 32 bytes can be read.
+ */
 export function decodeMemoryRegion(bytes: Uint8Array, op = "decodeMemoryRegion"): MemoryRegion {
   const view = viewOf(bytes, KVM_USERSPACE_MEMORY_REGION_BYTES, op);
   return {
@@ -106,7 +117,9 @@ export function decodeMemoryRegion(bytes: Uint8Array, op = "decodeMemoryRegion")
   };
 }
 
-/** Decode struct kvm_userspace_memory_region2. @throws KvmError EFAULT when fewer than 160 bytes can be read. */
+/**
+ * Decode struct kvm_userspace_memory_region2. @throws KvmError EFAULT when fewer than 160 bytes can be read.
+ */
 export function decodeMemoryRegion2(bytes: Uint8Array, op = "decodeMemoryRegion2"): MemoryRegion2 {
   const view = viewOf(bytes, KVM_USERSPACE_MEMORY_REGION2_BYTES, op);
   return {

@@ -1,8 +1,8 @@
 /**
- * A vCPU: one reader line, and the raw calls bound to it. The functions are closures over constants, not methods that
- * look their fields up: a translation is one call into wasm.
+ * A vCPU: one reader line, and the raw calls bound to it. The functions are closures over constants, not
+ * methods that look their fields up: a translation is one call into wasm.
  */
-import { KvmError } from "./errno.js";
+import { ERRNO, KvmError } from "./errno.js";
 import { BATCH_ENTRIES, type EngineExports } from "./layout.js";
 import type { MemoryViews } from "./memory.js";
 import { show } from "./region.js";
@@ -25,12 +25,16 @@ export interface Vcpu {
   readonly reader: number;
   /** Owner token, as its engine's; what `engine.reap` wants. */
   readonly owner: number;
-  /** True if the vCPU was asked to leave its section since it entered: by `engine.kick`, or a writer that waits. */
+  /**
+   * True if the vCPU was asked to leave its section since it entered: by `engine.kick`, or a writer that
+   * waits.
+   */
   readonly kicked: boolean;
   /** Address space of its lookups; may be changed at any time (SMM). @throws RangeError */
   asId: number;
   /**
-   * Begin a read section: until `exit` every lookup answers from one layout. Sections nest. Mirrors srcu_read_lock.
+   * Begin a read section: until `exit` every lookup answers from one layout. Sections nest. Mirrors
+   * srcu_read_lock.
    * @returns true if the layout is another than in the vCPU's last section: flush what was derived from it.
    */
   enter(): boolean;
@@ -38,19 +42,28 @@ export interface Vcpu {
   exit(): void;
   /** Inside a section, move on to the newest layout. @returns true if it is another one. */
   refresh(): boolean;
-  /** Host address for a write to `gpa`, HVA_BAD, or HVA_RO_BAD in a READONLY slot. Mirrors kvm_vcpu_gfn_to_hva. */
+  /**
+   * Host address for a write to `gpa`, HVA_BAD, or HVA_RO_BAD in a READONLY slot. Mirrors
+   * kvm_vcpu_gfn_to_hva.
+   */
   gpaToHva(gpa: number): number;
   /** Host address for a read of `gpa`, or HVA_BAD. Mirrors kvm_vcpu_gfn_to_hva_prot. */
   gpaToHvaRead(gpa: number): number;
-  /** Number (address space << 16 | id) of the slot that maps frame `gfn`, or -1. Mirrors kvm_vcpu_gfn_to_memslot. */
+  /**
+   * Number (address space << 16 | id) of the slot that maps frame `gfn`, or -1. Mirrors kvm_vcpu_gfn_to_memslot.
+   */
   gfnToSlot(gfn: number): number;
   /**
-   * Translate gpas[i] to hvas[i] for all i, from one layout. Arrays over the engine's own memory are not copied.
+   * Translate gpas[i] to hvas[i] for all i, from one layout. Arrays over the engine's own memory are not
+   * copied.
    * @param write write translations (the default), or read translations
    * @throws RangeError if hvas is shorter than gpas
    */
   translate(gpas: Float64Array, hvas: Float64Array, write?: boolean): void;
-  /** The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors kvm_vcpu_mark_page_dirty. */
+  /**
+   * The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors
+   * kvm_vcpu_mark_page_dirty.
+   */
   markDirty(gpa: number): void;
   /** Sections entered and lookups that found no slot, since the vCPU was made. */
   stats(): VcpuStats;
@@ -58,31 +71,22 @@ export interface Vcpu {
   release(): void;
 }
 
-/** Claim a reader line. @throws KvmError EAGAIN if all are taken, RangeError for an unknown address space */
-export function createVcpu(
-  wasm: EngineExports,
-  views: MemoryViews,
-  memory: WebAssembly.Memory,
-  claim: { engine: number; owner: number; maxVcpus: number },
-  options: VcpuOptions,
-): Vcpu {
-  const reader = wasm.claimVcpu(claim.engine, claim.owner) >>> 0;
-  if (reader === 0) {
-    throw new KvmError(-11, "vcpu", { reason: `all ${claim.maxVcpus} vCPUs (maxVcpus) are in use` });
-  }
-  const { enterSection, exitSection, refreshSection, translateBatch, translateMany } = wasm;
-  const { gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
+/** What a vCPU works on. */
+export interface VcpuTarget {
+  wasm: EngineExports;
+  memory: WebAssembly.Memory;
+  views: MemoryViews;
+  base: number;
+  owner: number;
+  maxVcpus: number;
+}
+
+/** `vcpu.translate` of one reader line. */
+function batchTranslation({ wasm, memory, views }: VcpuTarget, reader: number): Vcpu["translate"] {
+  const { enterSection, exitSection, translateBatch, translateMany } = wasm;
   const batch = wasm.batchOf(reader) >>> 0;
-  let current = 0;
-
-  function setAsId(asId: number): void {
-    if (!Number.isInteger(asId) || asId < 0 || wasm.setAddressSpace(reader, asId) === 0) {
-      throw new RangeError(`asId must be an address space of the engine, not ${show(asId)}`);
-    }
-    current = asId;
-  }
-
-  function translate(gpas: Float64Array, hvas: Float64Array, write = true): void {
+  const first = batch / 8;
+  return (gpas, hvas, write = true) => {
     const count = gpas.length;
     if (hvas.length < count) throw new RangeError(`hvas must have ${count} elements, not ${hvas.length}`);
     if (gpas.buffer === memory.buffer && hvas.buffer === memory.buffer) {
@@ -90,7 +94,6 @@ export function createVcpu(
       return;
     }
     enterSection(reader);
-    const first = batch / 8;
     const scratch = views.doubles(batch + BATCH_ENTRIES * 8);
     for (let done = 0; done < count; done += BATCH_ENTRIES) {
       const n = Math.min(BATCH_ENTRIES, count - done);
@@ -99,25 +102,33 @@ export function createVcpu(
       for (let i = 0; i < n; i++) hvas[done + i] = scratch[first + i]!;
     }
     exitSection(reader);
-  }
+  };
+}
 
-  try {
-    setAsId(options.asId ?? 0);
-  } catch (error) {
-    wasm.releaseReader(reader);
-    throw error;
+/** Claim a reader line, set to an address space of the engine. @throws KvmError EAGAIN if all are taken */
+export function createVcpu(target: VcpuTarget, asId: number): Vcpu {
+  const { wasm, base, owner, maxVcpus } = target;
+  const reader = wasm.claimVcpu(base, owner) >>> 0;
+  if (reader === 0) {
+    throw new KvmError(-ERRNO.EAGAIN, "vcpu", { reason: `all ${maxVcpus} vCPUs (maxVcpus) are in use` });
   }
+  wasm.setAddressSpace(reader, asId);
+  const { enterSection, exitSection, refreshSection, gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
+  let current = asId;
   return {
     reader,
-    owner: claim.owner,
+    owner,
     get kicked() {
       return wasm.vcpuKicked(reader) !== 0;
     },
     get asId() {
       return current;
     },
-    set asId(asId: number) {
-      setAsId(asId);
+    set asId(wanted: number) {
+      if (!Number.isInteger(wanted) || wanted < 0 || wasm.setAddressSpace(reader, wanted) === 0) {
+        throw new RangeError(`asId must be an address space of the engine, not ${show(wanted)}`);
+      }
+      current = wanted;
     },
     enter: () => enterSection(reader) !== 0,
     exit: () => exitSection(reader),
@@ -125,7 +136,7 @@ export function createVcpu(
     gpaToHva: (gpa) => gpaToHva(reader, gpa),
     gpaToHvaRead: (gpa) => gpaToHvaRead(reader, gpa),
     gfnToSlot: (gfn) => gfnToSlot(reader, gfn),
-    translate,
+    translate: batchTranslation(target, reader),
     markDirty: (gpa) => markDirty(reader, gpa),
     stats: () => ({ sections: wasm.sectionCount(reader), misses: wasm.missCount(reader) }),
     release: () => wasm.releaseReader(reader),

@@ -25,6 +25,11 @@ export function canBlock(): boolean {
   return blocking;
 }
 
+/** Sleep until the word at `index` is no longer `value`, is notified, or `ms` are over; where canBlock. */
+export function blockOnWord(memory: WebAssembly.Memory, index: number, value: number, ms: number): void {
+  Atomics.wait(new Int32Array(memory.buffer), index, value, ms);
+}
+
 /** Time left until a deadline of `ms` from now on. */
 export function deadline(ms: number): () => number {
   const end = performance.now() + ms;
@@ -32,8 +37,8 @@ export function deadline(ms: number): () => number {
 }
 
 /**
- * Let other tasks run until the word at `index` is no longer `value`, or a few milliseconds are over. The timer is
- * also what keeps Node, Bun and Deno alive: a pending Atomics.waitAsync does not.
+ * Let other tasks run until the word at `index` is no longer `value`, or a few milliseconds are over. The
+ * timer is also what keeps Node, Bun and Deno alive: a pending Atomics.waitAsync does not.
  */
 export async function stepAsync(memory: WebAssembly.Memory, index: number, value: number): Promise<void> {
   const { buffer } = memory;

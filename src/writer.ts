@@ -1,6 +1,6 @@
 /**
- * The writer's side of an engine in one thread: lock, stage, commit, unlock; grace periods; the gate. Each call has a
- * form that may sleep and one that gives other tasks their turn instead.
+ * The writer's side of an engine in one thread: lock, stage, commit, unlock; grace periods; the gate. Each
+ * call has a form that may sleep and one that gives other tasks their turn instead.
  */
 import { type ChangedRange, readChanged } from "./changed.js";
 import { type CommitOptions, TIMEOUT_MS } from "./commitoptions.js";
@@ -8,7 +8,7 @@ import { ERRNO, KvmError } from "./errno.js";
 import { COMMIT_BARRIER, COMMIT_CHANGED, COMMIT_WAIT, type EngineExports, HEADER } from "./layout.js";
 import type { MemoryViews } from "./memory.js";
 import { REGION_WORDS } from "./region.js";
-import { canBlock, deadline, stepAsync } from "./waiting.js";
+import { blockOnWord, canBlock, deadline, stepAsync } from "./waiting.js";
 
 /** commitList: published, but a reader has not left the old layout in time. */
 const PUBLISHED_PENDING = 2;
@@ -207,7 +207,7 @@ export class Writer {
         const seen = word();
         if (reached()) return;
         if (left() === 0 || !this.#blocks) throw observeError(op);
-        Atomics.wait(new Int32Array(memory.buffer), root, seen, left());
+        blockOnWord(memory, root, seen, left());
       }
     });
   }

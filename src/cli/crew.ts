@@ -1,33 +1,19 @@
 /**
- * Worker threads, each with one vCPU, that watch an engine's map while this thread changes it.
+ * Worker threads that use an engine, mostly as vCPUs, while this thread changes its map. Both ends of the talk with
+ * them: the crew posts a task to each and gets one answer back, `serveTasks` is what a worker's file calls.
  */
 import { once } from "node:events";
-import { Worker } from "node:worker_threads";
-import type { EngineHandle } from "../engine.js";
-import type { EncodedProbes } from "./probes.js";
+import { parentPort, type Worker } from "node:worker_threads";
 import { Progress } from "./progress.js";
 
-/** What a worker is to do; the step of `progress` is the commit whose probes it looks up. */
-export interface ProbeTask {
-  readonly handle: EngineHandle;
-  readonly progress: SharedArrayBuffer;
-  readonly vcpus: number;
+/** Number and place of a worker among those of a task; `progress` is their Progress. */
+export interface Place {
   readonly vcpu: number;
-  readonly probes: EncodedProbes;
-  /** Lookups of a section. */
-  readonly sectionLookups: number;
+  readonly vcpus: number;
+  readonly progress: SharedArrayBuffer;
 }
 
-/** Lookups made by vCPUs, and those of them that found a page unmapped which had to be mapped. */
-export interface ProbeCount {
-  readonly accesses: number;
-  readonly misses: number;
-}
-
-export type ProbeAnswer =
-  | { readonly ready: true }
-  | { readonly count: ProbeCount }
-  | { readonly error: string };
+type Message = { readonly ready: true } | { readonly answer: unknown } | { readonly error: string };
 
 export class Crew {
   readonly #workers: readonly Worker[];
@@ -36,11 +22,11 @@ export class Crew {
     this.#workers = workers;
   }
 
-  /** Start `vcpus` workers from the built vcpuworker.ts. */
-  static async start(file: URL, vcpus: number): Promise<Crew> {
-    const crew = new Crew(Array.from({ length: vcpus }, () => new Worker(file)));
+  /** The workers of a crew, once each can take a task. @throws Error if one cannot */
+  static async of(workers: readonly Worker[]): Promise<Crew> {
+    const crew = new Crew(workers);
     try {
-      await Promise.all(crew.#workers.map((worker) => once(worker, "message")));
+      await Promise.all(workers.map((worker) => once(worker, "message")));
     } catch (error) {
       await crew.end();
       throw error;
@@ -48,27 +34,27 @@ export class Crew {
     return crew;
   }
 
-  get vcpus(): number {
+  get size(): number {
     return this.#workers.length;
   }
 
-  /** Run `work` while the vCPUs look up `probes`. @throws what work throws, Error if a vCPU fails */
-  async watch(
-    handle: EngineHandle,
-    probes: EncodedProbes,
-    sectionLookups: number,
-    work: (progress: Progress) => void,
-  ): Promise<ProbeCount> {
-    const progress = new Progress(this.vcpus);
-    const answers = this.#workers.map((worker, vcpu) => {
-      const { buffer } = progress;
-      const task: ProbeTask = { handle, progress: buffer, vcpus: this.vcpus, vcpu, probes, sectionLookups };
-      worker.postMessage(task);
+  /**
+   * Post the tasks and run `work` while the workers are at them; its end is theirs.
+   * @returns their answers, in the order of the tasks
+   * @throws what `work` throws, Error if a worker fails
+   */
+  async watch<Answer>(tasks: readonly object[], work: (progress: Progress) => void): Promise<Answer[]> {
+    const vcpus = tasks.length;
+    const progress = new Progress(vcpus);
+    const answers = tasks.map((task, vcpu) => {
+      const worker = this.#workers[vcpu]!;
+      const place: Place = { vcpu, vcpus, progress: progress.buffer };
+      worker.postMessage({ task, place });
       return answerOf(worker);
     });
     let failure: unknown;
     try {
-      // Sections are there before the first commit, not during one of them.
+      // They are at work before the first change, not during one.
       progress.awaitSections(1);
       work(progress);
     } catch (error) {
@@ -76,11 +62,10 @@ export class Crew {
     } finally {
       progress.stop();
     }
-    // A failed vCPU ends the work too: its own error says more.
-    const counts = await Promise.all(answers);
+    // A worker that fails ends the work too: its own error says more.
+    const all = await Promise.all(answers);
     if (failure !== undefined) throw failure;
-    const sum = (field: keyof ProbeCount) => counts.reduce((total, count) => total + count[field], 0);
-    return { accesses: sum("accesses"), misses: sum("misses") };
+    return all as Answer[];
   }
 
   async end(): Promise<void> {
@@ -88,8 +73,27 @@ export class Crew {
   }
 }
 
-async function answerOf(worker: Worker): Promise<ProbeCount> {
-  const [answer] = (await once(worker, "message")) as [ProbeAnswer];
-  if ("count" in answer) return answer.count;
-  throw new Error("error" in answer ? answer.error : "a vCPU answers before it is asked");
+async function answerOf(worker: Worker): Promise<unknown> {
+  const [message] = (await once(worker, "message")) as [Message];
+  if ("answer" in message) return message.answer;
+  throw new Error("error" in message ? message.error : "a worker is ready twice");
+}
+
+/** In a worker: answer each task with what `work` makes of it. */
+export function serveTasks<Task>(
+  work: (task: Task, vcpu: number, progress: Progress) => Promise<unknown>,
+): void {
+  const port = parentPort;
+  if (port === null) throw new Error("this file is to be started as a worker");
+  const post = (message: Message) => port.postMessage(message);
+  port.on("message", async ({ task, place }: { task: Task; place: Place }) => {
+    const progress = new Progress(place.vcpus, place.progress);
+    try {
+      post({ answer: await work(task, place.vcpu, progress) });
+    } catch (error) {
+      progress.fail(place.vcpu);
+      post({ error: error instanceof Error && error.stack !== undefined ? error.stack : String(error) });
+    }
+  });
+  post({ ready: true });
 }

@@ -2,6 +2,7 @@
  * Where vCPUs look while a commit is made: guest ranges that are mapped before and after it. To find one of them
  * unmapped is to have run into a hole that nobody asked for.
  */
+import type { EngineHandle } from "../engine.js";
 import { asIdOf } from "./commits.js";
 import { elementaryRanges, type GpaRange, type Slot } from "./windows.js";
 
@@ -19,6 +20,20 @@ export interface Probe extends GpaRange {
 export interface EncodedProbes {
   readonly fields: Float64Array;
   readonly firsts: Uint32Array;
+}
+
+/** What a worker is to do; the step of the writer's Progress is the commit whose probes it looks up. */
+export interface ProbeTask {
+  readonly handle: EngineHandle;
+  readonly probes: EncodedProbes;
+  /** Lookups of a section. */
+  readonly sectionLookups: number;
+}
+
+/** Lookups made by vCPUs, and those of them that found nothing where something had to be. */
+export interface ProbeCount {
+  readonly accesses: number;
+  readonly misses: number;
 }
 
 /**

@@ -5,14 +5,14 @@
  */
 import type { EngineHandle } from "../engine.js";
 import { type CommitWindow, type ReplayEngine, regionOf } from "./commits.js";
-import type { Crew, ProbeCount } from "./crew.js";
-import { encodeProbes, probesOf } from "./probes.js";
+import type { Crew } from "./crew.js";
+import { encodeProbes, type ProbeCount, type ProbeTask, probesOf } from "./probes.js";
 import type { Progress } from "./progress.js";
 import type { Commit } from "./trace.js";
 import type { Slot } from "./windows.js";
 
 /** Windows times vCPUs that a boot is repeated for: a vCPU does not run into each of them. */
-const CHANCES_MIN = 1000;
+const CHANCES_MIN = 200;
 /** Lookups of a section, a microsecond or two. */
 const SECTION_LOOKUPS = 16;
 /** Sections of every vCPU between two commits, behind the one that was open. */
@@ -48,7 +48,7 @@ export async function probeBoot(
   crew: Crew,
 ): Promise<Probed> {
   const lists = commits.map(({ updates }) => updates.map(regionOf));
-  const rounds = Math.ceil(CHANCES_MIN / Math.max(1, windows.length * crew.vcpus));
+  const rounds = Math.ceil(CHANCES_MIN / Math.max(1, windows.length * crew.size));
   const watch = async (apply: Apply): Promise<ProbeCount> => {
     const engine = await newEngine();
     try {
@@ -63,8 +63,13 @@ export async function probeBoot(
         );
       });
       clear(engine, slots());
-      // The last set is empty: in the step after the last commit nobody looks, and the slots may go.
-      return await crew.watch(engine.handle, encodeProbes([...probes, []]), SECTION_LOOKUPS, (progress) => {
+      const task: ProbeTask = {
+        handle: engine.handle,
+        // The last set is empty: in the step after the last commit nobody looks, and the slots may go.
+        probes: encodeProbes([...probes, []]),
+        sectionLookups: SECTION_LOOKUPS,
+      };
+      const counts = await crew.watch<ProbeCount>(new Array(crew.size).fill(task), (progress) => {
         for (let round = 0; round < rounds; round++) {
           lists.forEach((list, step) => {
             advance(progress, step);
@@ -74,6 +79,8 @@ export async function probeBoot(
           clear(engine, slots());
         }
       });
+      const sum = (field: keyof ProbeCount) => counts.reduce((total, count) => total + count[field], 0);
+      return { accesses: sum("accesses"), misses: sum("misses") };
     } finally {
       engine.close();
     }

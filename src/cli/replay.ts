@@ -3,10 +3,12 @@
  * what the ioctl of today exposes to a reader; as lists, what is left of it when a commit is one atomic
  * change. With vCPUs each way is repeated under their eyes: what they ran into.
  */
+import { Worker } from "node:worker_threads";
 import { Command, InvalidArgumentError } from "commander";
 import { AsLists, asIdOf, type CommitWindow, OneByOne } from "./commits.js";
-import { Crew, type ProbeCount } from "./crew.js";
+import { Crew } from "./crew.js";
 import { InputError } from "./jsonl.js";
+import type { ProbeCount } from "./probes.js";
 import { probeBoot, type SharedEngine } from "./probing.js";
 import { nothingReplayed, replayJson, replayText } from "./report.js";
 import { readTrace, type Trace } from "./trace.js";
@@ -51,7 +53,7 @@ export function replayCommand(engineClass: EngineClass, vcpuWorker: URL): Comman
     .option("--vcpus <n>", "let n worker threads look up what vanishes, all the time", parseVcpus)
     .addHelpText("after", HELP)
     .action(async (files: string[], { json = false, vcpus }: { json?: boolean; vcpus?: number }) => {
-      const crew = vcpus === undefined ? undefined : await Crew.start(vcpuWorker, vcpus);
+      const crew = vcpus === undefined ? undefined : await startVcpus(vcpuWorker, vcpus);
       try {
         for (const file of files) {
           try {
@@ -69,6 +71,11 @@ export function replayCommand(engineClass: EngineClass, vcpuWorker: URL): Comman
     });
 }
 
+/** vCPUs in workers, from the built vcpuworker.ts. */
+export function startVcpus(vcpuWorker: URL, vcpus: number): Promise<Crew> {
+  return Crew.of(Array.from({ length: vcpus }, () => new Worker(vcpuWorker)));
+}
+
 function parseVcpus(text: string): number {
   const vcpus = /^\d+$/.test(text) ? Number(text) : 0;
   if (vcpus < 1 || vcpus > VCPUS_MAX) throw new InvalidArgumentError(`It must be from 1 to ${VCPUS_MAX}.`);
@@ -81,7 +88,7 @@ export async function replayTrace(trace: Trace, engineClass: EngineClass, crew?:
   const options = {
     addressSpaces,
     maxSlots: KVM_USER_MEM_SLOTS,
-    maxVcpus: Math.max(addressSpaces, crew?.vcpus ?? 0),
+    maxVcpus: Math.max(addressSpaces, crew?.size ?? 0),
     maxListEntries: Math.max(1, ...trace.commits.map(({ updates }) => updates.length)),
     pageShift: 12,
     maxPhysAddrBits: 52,

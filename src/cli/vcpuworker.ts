@@ -2,20 +2,15 @@
  * A vCPU in a worker thread: looks up pages that stay mapped, section after section, and counts those it finds
  * unmapped. A file of its own in dist/, because a worker is started from a file.
  */
-import { parentPort } from "node:worker_threads";
 import { HVA_BAD, MemslotEngine, type Vcpu } from "../index.js";
-import type { ProbeAnswer, ProbeCount, ProbeTask } from "./crew.js";
-import { choosePage, type ProbePage } from "./probes.js";
-import { Progress } from "./progress.js";
+import { serveTasks } from "./crew.js";
+import { choosePage, type ProbeCount, type ProbePage, type ProbeTask } from "./probes.js";
+import type { Progress } from "./progress.js";
 
-const port = parentPort;
-if (port === null) throw new Error("vcpuworker is started as a worker, by `memslots replay --vcpus`");
-const post = (answer: ProbeAnswer) => port.postMessage(answer);
-
-function probe(vcpu: Vcpu, progress: Progress, task: ProbeTask): ProbeCount {
+function probe(vcpu: Vcpu, task: ProbeTask, number: number, progress: Progress): ProbeCount {
   const page: ProbePage = { asId: 0, gpa: 0, before: 0, after: 0 };
   // xorshift32: a word that is not 0 never becomes 0.
-  let random = task.vcpu + 1;
+  let random = number + 1;
   let accesses = 0;
   let misses = 0;
   while (!progress.stopped) {
@@ -36,25 +31,18 @@ function probe(vcpu: Vcpu, progress: Progress, task: ProbeTask): ProbeCount {
       }
     }
     vcpu.exit();
-    progress.note(task.vcpu);
+    progress.note(number);
   }
   return { accesses, misses };
 }
 
-port.on("message", async (task: ProbeTask) => {
-  const progress = new Progress(task.vcpus, task.progress);
+serveTasks<ProbeTask>(async (task, number, progress) => {
+  const engine = await MemslotEngine.attach(task.handle);
+  const vcpu = engine.vcpu();
   try {
-    const engine = await MemslotEngine.attach(task.handle);
-    const vcpu = engine.vcpu();
-    try {
-      post({ count: probe(vcpu, progress, task) });
-    } finally {
-      vcpu.release();
-      engine.close();
-    }
-  } catch (error) {
-    progress.fail(task.vcpu);
-    post({ error: String(error) });
+    return probe(vcpu, task, number, progress);
+  } finally {
+    vcpu.release();
+    engine.close();
   }
 });
-post({ ready: true });

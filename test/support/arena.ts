@@ -36,6 +36,8 @@ export function arenaHva(offset: bigint): bigint {
 export function writeWallClock(map: GuestMap, gpa: bigint): Access {
   const read = new Set<number>();
   const wrote = new Set<number>();
+  // Address 0 means "no wall clock" to KVM, whatever is mapped there.
+  if (gpa === 0n) return { wrote: [], touched: [] };
   if (copy(gpa, VERSION_BYTES, (page) => reach(map.gpaToHvaRead(page), read))) {
     const write = (page: number) => {
       const reached = reach(map.gpaToHva(page), wrote);

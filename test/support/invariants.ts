@@ -1,7 +1,7 @@
 /**
- * Reads an engine's memory by the generated map and holds it to the invariants that the head comments of assembly/
- * state: chunks, separators, radix, ends, id table, and that every chunk and record is either reachable or free.
- * For an engine at rest: no commit running, no section open.
+ * Reads an engine's memory by the generated map and holds it to the invariants that the head comments of
+ * assembly/ state: chunks, separators, radix, ends, id table, and that every chunk and record is either
+ * reachable or free. For an engine at rest: no commit running, no section open.
  */
 import type { MemslotEngine } from "memslots";
 import * as assert from "uvu/assert";
@@ -184,7 +184,10 @@ export function checkInvariants(engine: MemslotEngine): void {
   checkHeap(view, engine.base, records);
 }
 
-/** The blocks of the heap follow each other, and the used ones are the bitmaps, the staging area and the bridges. */
+/**
+ * The blocks of the heap follow each other, and the used ones are the bitmaps, the staging area and the
+ * bridges.
+ */
 function checkHeap(view: View, base: number, records: readonly number[]): void {
   const header = (field: keyof typeof map.HEADER) => view.u32(base + map.HEADER[field]);
   const expected = new Set(
@@ -197,7 +200,8 @@ function checkHeap(view: View, base: number, records: readonly number[]): void {
     const size = view.u32(at);
     assert.ok(size >= 8 && size % 8 === 0, `block at ${at} has ${size} bytes`);
     if (view.u32(at + 4) === 0) free += size;
-    else if (view.u32(at + 4) !== HEAP_BRIDGE) assert.ok(expected.delete(at + 8), `block at ${at} is nobody's`);
+    else if (view.u32(at + 4) !== HEAP_BRIDGE)
+      assert.ok(expected.delete(at + 8), `block at ${at} is nobody's`);
     at += size;
   }
   assert.is(at, header("heapEnd"), "the heap ends where it should");

@@ -1,6 +1,6 @@
 /**
- * A core that dies on demand: the built wasm, instrumented so that each store calls out first. The call may throw,
- * which ends the wasm function right there, as a killed thread ends: lock held, notebook half-written.
+ * A core that dies on demand: the built wasm, instrumented so that each store calls out first. The call may
+ * throw, which ends the wasm function right there, as a killed thread ends: lock held, notebook half-written.
  */
 import { readFileSync } from "node:fs";
 import binaryen from "assemblyscript/binaryen";

@@ -1,6 +1,7 @@
 /**
- * An engine in a worker thread, driven from the test one step at a time: the worker runs a function body that it is
- * handed, so that a test reads top to bottom. Nothing waits by time; a watchdog ends a worker that does not answer.
+ * An engine in a worker thread, driven from the test one step at a time: the worker runs a function body that
+ * it is handed, so that a test reads top to bottom. Nothing waits by time; a watchdog ends a worker that does
+ * not answer.
  */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";

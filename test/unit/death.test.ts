@@ -1,6 +1,7 @@
 /**
- * Death at every store: of a commit, of the repair after it, and of a reader. Whatever the dead writer was about to
- * do, readers see the old layout or the new one, the next commit succeeds, and nothing is lost for ever.
+ * Death at every store: of a commit, of the repair after it, and of a reader. Whatever the dead writer was
+ * about to do, readers see the old layout or the new one, the next commit succeeds, and nothing is lost for
+ * ever.
  */
 import { KvmError, type MappedRegion, MemslotEngine } from "memslots";
 import { test } from "uvu";

@@ -1,6 +1,6 @@
 /**
- * Thousands of slots: many chunks, splits, merges, stale separators, groups of the hva index. The oracle is a plain
- * map of slots; LOOKUPS are compared, not contents, because stale separators leave the contents right.
+ * Thousands of slots: many chunks, splits, merges, stale separators, groups of the hva index. The oracle is a
+ * plain map of slots; LOOKUPS are compared, not contents, because stale separators leave the contents right.
  */
 import { type MappedRegion, MemslotEngine } from "memslots";
 import { test } from "uvu";
@@ -12,7 +12,9 @@ const PAGE = 4096;
 const SEED = Number(process.env.SEED ?? 20260);
 console.log(`seed ${SEED}`);
 
-/** How addresses are laid out: dense ones collide and continue each other, wide ones leave holes of any size. */
+/**
+ * How addresses are laid out: dense ones collide and continue each other, wide ones leave holes of any size.
+ */
 interface Shape {
   name: string;
   slots: number;
@@ -192,7 +194,8 @@ for (const order of ["ascending", "descending"] as const) {
     const engine = await MemslotEngine.create({ maxSlots });
     const free = Array.from({ length: maxSlots }, (_, slot) => slot);
     const kept = new Map<number, Slot>();
-    // Each round fills up to the limit and leaves one slot of a full chunk behind: alone in its chunk, if nothing merged.
+    // Each round fills up to the limit and leaves one slot of a full chunk behind: alone in its chunk, if
+    // nothing merged.
     for (let base = 0; free.length > 250; ) {
       const round = free.splice(0).map((slot) => ({ slot, base: base++ }));
       for (const { slot, base } of round) {

@@ -1,4 +1,6 @@
-/** ENOMEM at every allocation of a list: nothing has happened, and the same list succeeds once there is room. */
+/**
+ * ENOMEM at every allocation of a list: nothing has happened, and the same list succeeds once there is room.
+ */
 import { KvmError, MemslotEngine, type RegionLike } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -92,7 +94,8 @@ for (const shared of [true, false]) {
     for (let round = 0; round < 50; round++) {
       for (const slot of [0, 1, 2, 3]) engine.setUserMemoryRegion(logged(slot));
       for (const slot of [2, 0, 3, 1]) free((slot + round) % 4);
-      // Four blocks that came back one by one must hold one of four times the size, less the headers it saves.
+      // Four blocks that came back one by one must hold one of four times the size, less the headers it
+      // saves.
       engine.setUserMemoryRegion({
         slot: 9,
         flags: 1,

@@ -1,4 +1,6 @@
-/** Where an engine may live: its own memory, a part of the caller's, beside others; and what attach refuses. */
+/**
+ * Where an engine may live: its own memory, a part of the caller's, beside others; and what attach refuses.
+ */
 import { type EngineOptions, KvmError, MemslotEngine } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";

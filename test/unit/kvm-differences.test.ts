@@ -1,0 +1,368 @@
+/**
+ * Each difference from KVM that docs/kvm-differences.md tells is as it says; the titles are those of the
+ * page.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { Worker } from "node:worker_threads";
+import { KvmError, MemslotEngine } from "memslots";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { HEADER } from "../../src/layout.js";
+import {
+  HVA_BAD,
+  HVA_RO_BAD,
+  KVM_CAP_DIRTY_LOG_RING,
+  KVM_CAP_NR_MEMSLOTS,
+  KVM_CAP_USER_MEMORY_REGION_LIST,
+  KVM_MEM_GUEST_MEMFD,
+  KVM_MEM_LOG_DIRTY_PAGES,
+  KVM_MEM_READONLY,
+  type MemoryRegion,
+} from "../../src/uapi.js";
+import { dirtyPages } from "../support/bitmap.js";
+import {
+  deletion,
+  PAGE_SIZE,
+  region,
+  slotNumber,
+  throwsErrno,
+  throwsTypeError,
+} from "../support/implementation.js";
+
+const LOG = KVM_MEM_LOG_DIRTY_PAGES;
+const PAGE = readFileSync(new URL("../../docs/kvm-differences.md", import.meta.url), "utf8");
+const HIGHEST_GFN = 2 ** 40;
+
+/** A region in pages; each slot has host pages of its own. */
+function pages(slot: number, gfn: number, npages: number, flags = 0, hvaPage = slot * 0x1000): MemoryRegion {
+  return region(slot, flags, gfn * PAGE_SIZE, npages * PAGE_SIZE, hvaPage * PAGE_SIZE);
+}
+
+const test = suite("kvm-differences");
+const tested: string[] = [];
+
+function difference(title: string, body: (vm: MemslotEngine) => unknown): void {
+  tested.push(title);
+  test(title, async () => {
+    const vm = await MemslotEngine.create();
+    try {
+      await body(vm);
+    } finally {
+      vm.close();
+    }
+  });
+}
+
+function graceOpen(vm: MemslotEngine): boolean {
+  const { exports } = new WebAssembly.Instance(vm.handle.module, { env: { memory: vm.memory } });
+  return (exports.graceOpen as (header: number) => number)(vm.base) !== 0;
+}
+
+difference("DELETE and MOVE are one publication, the generation advances by n", async (vm) => {
+  vm.setUserMemoryRegion(pages(1, 0, 2));
+  vm.setUserMemoryRegion(pages(1, 8, 2));
+  assert.equal([vm.generation(), vm.publications], [2, 2]);
+  vm.setUserMemoryRegion(deletion(1));
+  assert.equal([vm.generation(), vm.publications], [3, 3]);
+  const smm = await MemslotEngine.create({ addressSpaces: 2 });
+  smm.setUserMemoryRegion(pages(slotNumber(1, 0), 0, 1));
+  assert.equal([smm.generation(0), smm.generation(1)], [0, 3]);
+});
+
+difference("A failed MOVE advances nothing", (vm) => {
+  vm.setUserMemoryRegion(pages(1, 0, 2));
+  throwsErrno(() => vm.setUserMemoryRegion(pages(1, HIGHEST_GFN, 2)), "EINVAL");
+  assert.equal([vm.generation(), vm.publications], [1, 1]);
+});
+
+difference("A list is one publication", async () => {
+  const vm = await MemslotEngine.create({ addressSpaces: 2 });
+  vm.setUserMemoryRegionList([pages(1, 0, 2), pages(2, 2, 2), pages(slotNumber(1, 1), 0, 2)]);
+  vm.setUserMemoryRegionList([pages(1, 2, 2), pages(2, 0, 2), deletion(slotNumber(1, 1))]);
+  assert.equal([vm.generation(0), vm.generation(1), vm.publications], [4, 5, 2]);
+});
+
+difference("No INVALID slot is ever seen", (vm) => {
+  vm.setUserMemoryRegion(pages(1, 0, 2));
+  const vcpu = vm.vcpu();
+  vcpu.enter();
+  vm.setUserMemoryRegionList([deletion(1), pages(2, 0, 2)]);
+  const old = vcpu.gpaToHva(0);
+  assert.equal([vcpu.refresh(), old, vcpu.gpaToHva(0)], [true, 0x1000 * PAGE_SIZE, 0x2000 * PAGE_SIZE]);
+  vcpu.release();
+});
+
+difference("The generation has no in-progress bit", (vm) => {
+  const vcpu = vm.vcpu();
+  vcpu.enter();
+  vm.setUserMemoryRegion(pages(1, 0, 1));
+  assert.equal([vm.generation(), graceOpen(vm)], [1, true]);
+  vcpu.exit();
+  assert.equal([vm.generation(), graceOpen(vm)], [1, true]);
+  vm.synchronize();
+  assert.equal([vm.generation(), graceOpen(vm)], [1, false]);
+});
+
+difference("A read section is a snapshot", (vm) => {
+  const vcpu = vm.vcpu();
+  vcpu.enter();
+  vm.setUserMemoryRegion(pages(1, 0, 1));
+  assert.equal([vcpu.gpaToHva(0), vm.gpaToHva(0)], [HVA_BAD, 0x1000 * PAGE_SIZE]);
+  assert.equal([vcpu.refresh(), vcpu.gpaToHva(0), vcpu.refresh()], [true, 0x1000 * PAGE_SIZE, false]);
+  vcpu.exit();
+});
+
+difference("Sections of the committing thread are not waited for", (vm) => {
+  const vcpu = vm.vcpu();
+  vcpu.enter();
+  const start = performance.now();
+  vm.setUserMemoryRegion(pages(1, 0, 1));
+  assert.ok(performance.now() - start < 5000, "a wait would last 10 s");
+  assert.is(vcpu.gpaToHva(0), HVA_BAD);
+  vcpu.exit();
+});
+
+difference("Waiting has an end", async (vm) => {
+  const script = `
+    const { parentPort, workerData } = require("node:worker_threads");
+    import(workerData.url).then(async ({ MemslotEngine }) => {
+      const vcpu = (await MemslotEngine.attach(workerData.handle)).vcpu();
+      vcpu.enter();
+      parentPort.postMessage("inside");
+      parentPort.on("message", () => vcpu.exit());
+    });`;
+  const worker = new Worker(script, {
+    eval: true,
+    workerData: { handle: vm.handle, url: import.meta.resolve("memslots") },
+  });
+  await new Promise((resolve) => worker.once("message", resolve));
+  const list = (slot: number) => () => vm.setUserMemoryRegionList([pages(slot, slot, 1)], { timeout: 20 });
+  for (const slot of [1, 2, 3]) {
+    assert.throws(
+      list(slot),
+      (error: KvmError) =>
+        error instanceof KvmError && error.code === "ETIMEDOUT" && error.published === true,
+    );
+    assert.is(vm.generation(), slot);
+  }
+  throwsErrno(list(4), "EBUSY");
+  assert.is(vm.generation(), 3);
+  await worker.terminate();
+});
+
+difference("The overlap is checked in the final layout of a list", (vm) => {
+  vm.setUserMemoryRegionList([pages(1, 0, 2), pages(2, 2, 2)]);
+  throwsErrno(() => vm.setUserMemoryRegion(pages(1, 2, 2)), "EEXIST");
+  vm.setUserMemoryRegionList([pages(1, 2, 2), pages(2, 0, 2)]);
+  vm.setUserMemoryRegionList([pages(3, 0, 1), pages(4, 1, 1), deletion(2)]);
+  assert.equal(
+    vm.slots().map(({ slot }) => slot),
+    [3, 4, 1],
+  );
+});
+
+difference("EEXIST names the later of the two entries", (vm) => {
+  vm.setUserMemoryRegion(pages(1, 0, 2));
+  throwsErrno(
+    () => vm.setUserMemoryRegionList([pages(2, 8, 2), pages(3, 4, 1), pages(4, 9, 1)]),
+    "EEXIST",
+    2,
+  );
+  throwsErrno(
+    () => vm.setUserMemoryRegionList([pages(2, 8, 2), pages(3, 1, 1), pages(4, 9, 1)]),
+    "EEXIST",
+    1,
+  );
+});
+
+difference("There and back again is nothing", (vm) => {
+  vm.setUserMemoryRegion(pages(1, 0, 2, LOG));
+  for (const list of [
+    [deletion(1), pages(1, 0, 2, LOG)],
+    [pages(1, 0, 2), pages(1, 0, 2, LOG)],
+    [pages(1, HIGHEST_GFN, 2, LOG), pages(1, 0, 2, LOG)],
+  ]) {
+    vm.markDirty(PAGE_SIZE);
+    assert.equal(vm.setUserMemoryRegionList(list), { generation: 1, published: false });
+    assert.equal(dirtyPages(vm.getDirtyLog(1)), [1]);
+  }
+  vm.markDirty(PAGE_SIZE);
+  vm.setUserMemoryRegion(pages(1, 0, 2));
+  vm.setUserMemoryRegion(pages(1, 0, 2, LOG));
+  assert.equal(dirtyPages(vm.getDirtyLog(1)), [], "one by one the log starts anew");
+});
+
+difference("The highest gpa is checked before a dirty bitmap is allocated", async () => {
+  const memory = new WebAssembly.Memory({ initial: 8, maximum: 8, shared: true });
+  const vm = await MemslotEngine.create({ memory, base: 64, size: 500_000, maxSlots: 8, maxVcpus: 1 });
+  throwsErrno(() => vm.setUserMemoryRegion(pages(1, 0, 2 ** 28, LOG, 1)), "ENOMEM");
+  throwsErrno(() => vm.setUserMemoryRegion(pages(1, HIGHEST_GFN - 1, 2 ** 28, LOG, 1)), "EINVAL");
+});
+
+difference("Wrong JavaScript types are a TypeError before any check", (vm) => {
+  const bad = { ...pages(0xffff, 0, 1), flags: "0" } as unknown as MemoryRegion;
+  throwsTypeError(() => vm.setUserMemoryRegion(bad), "region.flags");
+  throwsTypeError(() => vm.setUserMemoryRegionList([deletion(9), bad]), "regions[1].flags");
+  throwsErrno(
+    () => vm.setUserMemoryRegion({ ...pages(1, 0, 1), guestPhysAddr: 2n ** 64n - 4096n }),
+    "EINVAL",
+  );
+});
+
+difference("EFAULT is a struct with too few bytes", (vm) => {
+  throwsErrno(() => vm.setUserMemoryRegion(new Uint8Array(31)), "EFAULT");
+  throwsErrno(() => vm.setUserMemoryRegion2(new Uint8Array(159)), "EFAULT");
+});
+
+difference("EIO is never answered", () => {
+  const folder = new URL("../../assembly/", import.meta.url);
+  for (const name of readdirSync(folder).filter((name) => name.endsWith(".ts") && name !== "errno.ts")) {
+    assert.not.match(readFileSync(new URL(name, folder), "utf8"), /\bEIO\b/, name);
+  }
+});
+
+difference("The number of slots is an option, 512 if not given", async (vm) => {
+  assert.is(vm.checkExtension(KVM_CAP_NR_MEMSLOTS), 512);
+  throwsErrno(() => vm.setUserMemoryRegion(pages(512, 0, 1)), "EINVAL");
+  const largest = await MemslotEngine.create({ maxSlots: 32_764 });
+  assert.is(largest.checkExtension(KVM_CAP_NR_MEMSLOTS), 32_764);
+  for (const [engine, megabytes] of [
+    [vm, 0.18],
+    [largest, 9.3],
+  ] as const) {
+    const bytes = new Uint32Array(engine.memory.buffer)[(engine.base + HEADER.fixedBytes) / 4]!;
+    assert.ok(Math.abs(bytes / 1e6 / megabytes - 1) < 0.05, `${bytes} bytes`);
+  }
+  let refused: unknown;
+  await MemslotEngine.create({ maxSlots: 32_765 }).catch((error) => {
+    refused = error;
+  });
+  assert.instance(refused, RangeError);
+});
+
+difference("Page size and address width are options", async () => {
+  const bank = 2 ** 8;
+  const vm = await MemslotEngine.create({ pageShift: 8, maxPhysAddrBits: 44, addressSpaces: 4 });
+  throwsErrno(() => vm.setUserMemoryRegion(region(0, 0, 0, 2 ** 31 * bank, 0)), "EINVAL");
+  vm.setUserMemoryRegion(region(0, 0, 0, (2 ** 31 - 1) * bank, 0));
+  throwsErrno(() => vm.setUserMemoryRegion(region(1, 0, 2 ** 44, bank, 0)), "EINVAL");
+  vm.setUserMemoryRegion(region(slotNumber(3, 1), 0, 2 ** 44 - bank, bank, 0x7fff_ffff_f000 - bank));
+  throwsErrno(() => vm.setUserMemoryRegion(region(2, 0, 2 ** 43, bank, 0x7fff_ffff_f000)), "EINVAL");
+});
+
+difference("There are no internal slots", (vm) => {
+  vm.vcpu();
+  vm.setUserMemoryRegion(region(0, 0, 0, 2 ** 32, 0));
+  assert.is(vm.gpaToHva(0xfee0_0000), 0xfee0_0000);
+});
+
+difference("A guest_memfd is refused with EBADF", (vm) => {
+  const memfd = (slot: number, gfn: number) => ({
+    ...pages(slot, gfn, 1, KVM_MEM_GUEST_MEMFD),
+    guestMemfd: 3,
+  });
+  vm.setUserMemoryRegion(pages(1, 0, 1));
+  throwsErrno(() => vm.setUserMemoryRegion2(memfd(2, 0)), "EEXIST");
+  throwsErrno(() => vm.setUserMemoryRegion2(memfd(2, 1)), "EBADF");
+  throwsErrno(() => vm.setUserMemoryRegion2(memfd(2, HIGHEST_GFN)), "EBADF");
+  throwsErrno(() => vm.setUserMemoryRegionList([memfd(2, 1)]), "EINVAL", 0);
+  assert.is(vm.checkExtension(234), 0);
+});
+
+difference("Capabilities that do not concern slots are 0", (vm) => {
+  for (const cap of [16, 1081]) assert.is(vm.checkExtension(cap), 0);
+  assert.is(vm.checkExtension(KVM_CAP_USER_MEMORY_REGION_LIST), vm.maxListEntries);
+});
+
+difference("A write is logged when it is told", (vm) => {
+  vm.setUserMemoryRegion(pages(1, 0, 4, LOG));
+  vm.gpaToHva(2 * PAGE_SIZE);
+  assert.equal(dirtyPages(vm.getDirtyLog(1)), []);
+  vm.markDirty(2 * PAGE_SIZE);
+  vm.markDirty(9 * PAGE_SIZE);
+  assert.equal(dirtyPages(vm.getDirtyLog(1)), [2]);
+});
+
+difference("getDirtyLog returns an array of its own", (vm) => {
+  vm.setUserMemoryRegion(pages(1, 0, 4, LOG));
+  vm.markDirty(0);
+  const log = vm.getDirtyLog(1);
+  vm.markDirty(PAGE_SIZE);
+  assert.not.equal(log.buffer, vm.memory.buffer);
+  assert.equal(dirtyPages(log), [0]);
+});
+
+difference("clearDirtyLog answers EFAULT for a bitmap that is too short", (vm) => {
+  vm.setUserMemoryRegion(pages(1, 0, 65, LOG));
+  vm.markDirty(0);
+  throwsErrno(() => vm.clearDirtyLog(1, 0, 65, new Uint8Array(15).fill(255)), "EFAULT");
+  throwsErrno(() => vm.clearDirtyLog(1, 1, 65, new Uint8Array(0)), "EINVAL");
+  throwsErrno(() => vm.clearDirtyLog(2, 0, 65, new Uint8Array(0)), "ENOENT");
+  assert.equal(dirtyPages(vm.getDirtyLog(1)), [0]);
+});
+
+difference("The dirty ring can be switched on, but there is no ring yet", (vm) => {
+  assert.equal(
+    [KVM_CAP_DIRTY_LOG_RING, 223, 225].map((cap) => vm.checkExtension(cap)),
+    [1 << 20, 0, 0],
+  );
+  vm.enableCap(KVM_CAP_DIRTY_LOG_RING, 4096);
+  vm.setUserMemoryRegion(pages(1, 0, 4, LOG));
+  vm.markDirty(0);
+  throwsErrno(() => vm.getDirtyLog(1), "ENXIO");
+  throwsErrno(() => vm.enableCap(KVM_CAP_DIRTY_LOG_RING, 4096), "EINVAL");
+});
+
+difference("gpaToHva takes bytes and keeps the offset in the page", (vm) => {
+  vm.setUserMemoryRegionList([pages(1, 0, 1), pages(2, 1, 1, KVM_MEM_READONLY)]);
+  assert.is(vm.gpaToHva(0x123), 0x1000 * PAGE_SIZE + 0x123);
+  assert.equal([vm.gpaToHva(PAGE_SIZE), HVA_RO_BAD], [-2, -2]);
+  for (const gpa of [2 * PAGE_SIZE, -1, Number.NaN, 2 ** 60])
+    assert.equal([vm.gpaToHva(gpa), HVA_BAD], [-1, -1]);
+});
+
+difference("gfnToSlot answers a number", async () => {
+  const vm = await MemslotEngine.create({ addressSpaces: 2 });
+  vm.setUserMemoryRegion(pages(slotNumber(1, 7), 0, 1));
+  const vcpu = vm.vcpu({ asId: 1 });
+  assert.equal([vcpu.gfnToSlot(0), vcpu.gfnToSlot(1)], [0x1_0007, -1]);
+});
+
+difference("The cached slot of a vCPU is tagged with the number of the publication", async () => {
+  const vm = await MemslotEngine.create({ addressSpaces: 2 });
+  vm.setUserMemoryRegionList([pages(1, 0, 1), pages(slotNumber(1, 2), 0, 1)]);
+  const vcpu = vm.vcpu();
+  const slots = [vcpu.gfnToSlot(0)];
+  vcpu.asId = 1;
+  slots.push(vcpu.gfnToSlot(0));
+  vcpu.asId = 0;
+  slots.push(vcpu.gfnToSlot(0));
+  assert.equal(slots, [1, 0x1_0002, 1]);
+  // As many commits as there are roots: the address of the root is the same again, the cached slot is not.
+  for (const id of [3, 4, 5, 6])
+    vm.setUserMemoryRegionList([deletion(slots[0]!), pages((slots[0] = id), 0, 1)]);
+  assert.is(vcpu.gfnToSlot(0), 6);
+});
+
+difference("Aliases come in the order of their ids", (vm) => {
+  vm.setUserMemoryRegion(pages(7, 0, 1, 0, 0x100));
+  vm.setUserMemoryRegion(pages(3, 1, 1, 0, 0x100));
+  assert.equal(
+    vm.hvaToGpas(0x100 * PAGE_SIZE, 0x101 * PAGE_SIZE).map(({ slot }) => slot),
+    [3, 7],
+  );
+});
+
+difference("What is not there", (vm) => {
+  const [attributes, prefault] = [233, 236];
+  assert.equal([vm.checkExtension(attributes), vm.checkExtension(prefault)], [0, 0]);
+  const methods = Object.getOwnPropertyNames(MemslotEngine.prototype);
+  assert.not.ok(methods.some((name) => /^(read|write|invalidate)/.test(name)));
+});
+
+test("the page and this file have the same titles", () => {
+  const titles = [...PAGE.matchAll(/^\*\*([^*]+)\.\*\*/gm)].map((match) => match[1]!.replace(/\s+/g, " "));
+  assert.equal(titles, tested);
+});
+
+test.run();
