@@ -390,3 +390,9 @@ export function clearDirtyWord(word: usize, mask: u64): void {
   if (ASC_FEATURE_THREADS) atomic.and<u64>(word, ~mask);
   else store<u64>(word, load<u64>(word) & ~mask);
 }
+
+/** Set the bits of `mask`; markDirtyBit may set others meanwhile. Pairs with takeDirtyWord. */
+export function mergeDirtyWord(word: usize, mask: u64): void {
+  if (ASC_FEATURE_THREADS) atomic.or<u64>(word, mask);
+  else store<u64>(word, load<u64>(word) | mask);
+}

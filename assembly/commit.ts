@@ -7,11 +7,13 @@
  */
 import { observeGate, observeLock, observeOrphan, sleepOnLock, tryLockWriter, unlockWriter } from "./atomic";
 import { stagingBytes } from "./create";
+import { freeBitmap } from "./dirtybitmap";
 import { E2BIG, EBUSY, EINVAL, ENOMEM, ETIMEDOUT, OK } from "./errno";
 import { allocHeap, freeHeap } from "./heap";
-import { COMMIT_BARRIER, COMMIT_CHANGED, COMMIT_WAIT, Header, Root } from "./layout";
+import { COMMIT_BARRIER, COMMIT_WAIT, Header, REGION_BYTES, Region, Root } from "./layout";
 import { awaitReaders, holdVcpus, reclaim, releaseVcpus, takeGate } from "./publish";
 import { recover } from "./recover";
+import { abandonTaken } from "./retired";
 import { rootAt } from "./roots";
 import { applyList, PUBLISHED } from "./transaction";
 
@@ -71,11 +73,10 @@ export function stageList(header: usize, count: u32): f64 {
 
 /** Build and publish; once more if the spare copies were in use and their readers leave in time. */
 function apply(header: usize, owner: u32, count: u32, version2: bool, mode: u32, ms: i32): i32 {
-  const changed = (mode & COMMIT_CHANGED) != 0;
   reclaim(header);
-  const result = applyList(header, count, version2, changed);
+  const result = applyList(header, count, version2, mode);
   if (result != EBUSY || !awaitReaders(header, owner, ms)) return result;
-  return applyList(header, count, version2, changed);
+  return applyList(header, count, version2, mode);
 }
 
 function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32, ms: i32): i32 {
@@ -88,7 +89,9 @@ function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32
   const result = apply(header, owner, count, version2, mode, ms);
   if (gate) releaseVcpus(header);
   if (result != PUBLISHED || !(mode & COMMIT_WAIT)) return result;
-  return awaitReaders(header, owner, ms) ? PUBLISHED : PUBLISHED_PENDING;
+  if (awaitReaders(header, owner, ms)) return PUBLISHED;
+  abandonTaken(header);
+  return PUBLISHED_PENDING;
 }
 
 /**
@@ -100,6 +103,19 @@ function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32
  */
 export function commitList(header: usize, owner: u32, count: u32, mode: u32, ms: i32): i32 {
   return commit(header, owner, count, false, mode, ms);
+}
+
+/**
+ * Free the bitmaps that the last commit with COMMIT_TAKE_DIRTY left in the staging area; the caller has copied
+ * them. The lock must be held since.
+ */
+export function releaseTaken(header: usize): void {
+  const engine = changetype<Header>(header);
+  for (let i: u32 = 0; i < engine.takenCount; i++) {
+    const taken = changetype<Region>(<usize>engine.staging + i * REGION_BYTES);
+    freeBitmap(header, <usize>taken.userspaceAddr);
+  }
+  engine.takenCount = 0;
 }
 
 /** The same for one staged struct kvm_userspace_memory_region2. */

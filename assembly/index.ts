@@ -36,6 +36,7 @@ export {
   stageList,
   commitList,
   commitRegion2,
+  releaseTaken,
   synchronizeReaders,
   oldestCommit,
   pauseVcpus,
@@ -44,7 +45,10 @@ export {
 } from "./commit";
 
 // Dirty log.
-export { getDirtyLog, dirtyLogBytes, beginClearDirtyLog, endClearDirtyLog } from "./dirtybitmap";
+export { getDirtyLog, dirtyLogBytes, beginClearDirtyLog, endClearDirtyLog } from "./dirtylog";
+
+// Dirty consumers.
+export { openConsumer, beginHarvest, endHarvest, closeConsumer } from "./consumers";
 
 // State and capabilities.
 export {
@@ -54,6 +58,7 @@ export {
   observe,
   errorEntry,
   changedCount,
+  takenCount,
   setManualDirtyLog,
   enableDirtyRing,
 } from "./state";

@@ -51,6 +51,8 @@ export const ROOTS: u32 = 4;
 export const BATCH_ENTRIES: u32 = 64;
 /** Regions that one call of the iterators hands out through the batch area. */
 export const BATCH_REGIONS: u32 = 16;
+/** Dirty consumers besides KVM's own log. */
+export const CONSUMERS_MAX: u32 = 8;
 /** List entries that fit without the heap. */
 export const STAGING_ENTRIES_MIN: u32 = 128;
 
@@ -58,6 +60,7 @@ export const STAGING_ENTRIES_MIN: u32 = 128;
 export const COMMIT_WAIT: u32 = 1;
 export const COMMIT_BARRIER: u32 = 2;
 export const COMMIT_CHANGED: u32 = 4;
+export const COMMIT_TAKE_DIRTY: u32 = 8;
 /** More changed ranges than the staging area has room for: everything may have changed. */
 export const CHANGED_OVERFLOW: u32 = 0xffffffff;
 
@@ -75,7 +78,8 @@ export const GATE_CLOSED: u32 = 1;
  *  128 | root                      |  atomic, read by every reader: a line of its own
  *  192 | lock, waiting, owners ... |  atomic, written by writers
  *  256 | the writer's notebook     |  plain, under the lock; all of it can be rebuilt from the root
- *  384 +---------------------------+
+ *  384 | names of dirty consumers  |  plain, under the lock
+ *  448 +---------------------------+
  */
 @unmanaged
 export class Header {
@@ -191,15 +195,28 @@ export class Header {
   heapEnd: u32;
   heapRover: u32;
   heapFreeBytes: u32;
+  /** writer: logs that the last commit with COMMIT_TAKE_DIRTY left, as regions in `staging` with the
+   * address of the bitmap in place of the host address; the changed ranges come behind them. */
+  takenCount: u32;
   /** writer: KVM_DIRTY_LOG_* bits of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2. */
   manualDirtyLog: u32;
   /** writer: bytes of a dirty ring, 0 while dirty logging uses bitmaps. */
   dirtyRingBytes: u32;
+  pad14: u32;
   pad15: u64;
   pad16: u64;
   pad17: u64;
   pad18: u64;
-  pad19: u64;
+
+  /** writer: hash of each dirty consumer's name, 0 if the place is free. */
+  consumer0: u64;
+  consumer1: u64;
+  consumer2: u64;
+  consumer3: u64;
+  consumer4: u64;
+  consumer5: u64;
+  consumer6: u64;
+  consumer7: u64;
 }
 
 /**
@@ -359,6 +376,17 @@ export class Record {
   bitmap: u32;
 }
 
+/** What lies before the first word of a dirty bitmap. */
+@unmanaged
+export class BitmapHead {
+  /** Publication that the bitmap came with; what it replaces is carried into it. */
+  birth: u64;
+  /** Views of the dirty consumers, 0 without: KVM's pending bits, then per consumer pending and in flight. */
+  views: u32;
+  /** Number of consumers that the views have room for. */
+  consumers: u32;
+}
+
 /** Net effect of a list on one slot id. */
 @unmanaged
 export class Effect {
@@ -383,7 +411,7 @@ export class Region {
 }
 
 /** Bytes of each structure; the assertions below hold them to the classes. */
-export const HEADER_BYTES: u32 = 384;
+export const HEADER_BYTES: u32 = 448;
 export const READER_BYTES: u32 = 128;
 export const ROOT_BYTES: u32 = 128;
 export const DIRECTORY_BYTES: u32 = 16;
@@ -392,6 +420,7 @@ export const CHUNK_HEADER_BYTES: u32 = 64;
 export const ENTRY_BYTES: u32 = 16;
 export const CHUNK_BYTES: u32 = 576;
 export const RECORD_BYTES: u32 = 32;
+export const BITMAP_HEAD_BYTES: u32 = 16;
 export const EFFECT_BYTES: u32 = 16;
 export const REGION_BYTES: u32 = 32;
 export const BATCH_BYTES: u32 = 512;
@@ -399,6 +428,7 @@ export const BATCH_BYTES: u32 = 512;
 if (offsetof<Header>() != HEADER_BYTES) ERROR("Header");
 if (offsetof<Header>("root") != 128) ERROR("Header.root must start a line");
 if (offsetof<Header>("lock") != 192) ERROR("Header.lock must start a line");
+if (offsetof<Header>("consumer0") != 384) ERROR("Header.consumer0 must start a line");
 if (offsetof<Header>("transaction") != 256) ERROR("Header.transaction must start a line");
 if (offsetof<Reader>() != READER_BYTES) ERROR("Reader");
 if (offsetof<Root>() != ROOT_BYTES) ERROR("Root");
@@ -408,6 +438,7 @@ if (offsetof<Chunk>() != CHUNK_HEADER_BYTES) ERROR("Chunk");
 if (offsetof<Entry>() != ENTRY_BYTES) ERROR("Entry");
 if (CHUNK_HEADER_BYTES + CHUNK_ENTRIES * ENTRY_BYTES != CHUNK_BYTES) ERROR("CHUNK_BYTES");
 if (offsetof<Record>() != RECORD_BYTES) ERROR("Record");
+if (offsetof<BitmapHead>() != BITMAP_HEAD_BYTES) ERROR("BitmapHead");
 if (offsetof<Effect>() != EFFECT_BYTES) ERROR("Effect");
 if (offsetof<Region>() != REGION_BYTES) ERROR("Region");
 if (offsetof<Region>("userspaceAddr") != 24) ERROR("Region must equal struct kvm_userspace_memory_region");

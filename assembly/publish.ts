@@ -24,7 +24,7 @@ import {
 } from "./atomic";
 import { GATE_CLOSED, Header, ROOTS, Root } from "./layout";
 import { readerOf, vcpuInside } from "./readers";
-import { recycle } from "./retired";
+import { carryRetired, recycle } from "./retired";
 import { rootAt, spareRoot } from "./roots";
 
 /** Looks at a pin before the writer sleeps: a section is mostly over in less. */
@@ -54,8 +54,12 @@ export function reclaim(header: usize): bool {
   while (engine.oldestRoot != engine.activeRoot) {
     const root = rootAt(header, engine.oldestRoot);
     if (readerOf(header, root) != 0) return false;
-    recycle(header, changetype<Root>(root).retiredEnd);
-    engine.oldestRoot = (engine.oldestRoot + 1) % ROOTS;
+    const next = (engine.oldestRoot + 1) % ROOTS;
+    const end = changetype<Root>(root).retiredEnd;
+    carryRetired(header, end, rootAt(header, next));
+    // The root goes before its chunks do: after a death all roots from the oldest on are whole.
+    engine.oldestRoot = next;
+    recycle(header, end);
   }
   return true;
 }

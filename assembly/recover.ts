@@ -7,9 +7,12 @@
  * again.
  */
 import { announceWait, clearOrphan, observeOwner, observePin } from "./atomic";
+import { carryRecord } from "./carry";
 import { freeChunk } from "./chunks";
 import { chunkAt } from "./directory";
-import { markHeap, sweepHeap } from "./heap";
+import { markBitmap } from "./dirtybitmap";
+import { nextGfn } from "./gfnindex";
+import { sweepHeap } from "./heap";
 import { setRecord } from "./idtable";
 import {
   CHUNK_BYTES,
@@ -23,12 +26,13 @@ import {
   RECORD_BYTES,
   Record,
   ROOT_BYTES,
+  ROOTS,
   STAGING_ENTRIES_MIN,
 } from "./layout";
 import { awaitPin, publishedRoot } from "./publish";
 import { readerLines } from "./readers";
 import { freeRecord } from "./records";
-import { directoryOf, gfnIndexOf, hvaIndexOf } from "./roots";
+import { directoryOf, gfnIndexOf, hvaIndexOf, rootAt } from "./roots";
 
 function mark(header: usize, bit: u32): void {
   const byte = changetype<Header>(header).marks + (bit >> 3);
@@ -54,7 +58,7 @@ function markIndex(header: usize, directory: usize, records: bool): void {
       const slot = changetype<Record>(record);
       mark(header, engine.chunkCount + (<u32>record - engine.records) / RECORD_BYTES);
       setRecord(header, (slot.slot >> 16) * engine.maxSlots + (slot.slot & 0xffff), record);
-      if (slot.bitmap != 0) markHeap(slot.bitmap);
+      if (slot.bitmap != 0) markBitmap(slot.bitmap);
     }
   }
 }
@@ -73,6 +77,33 @@ function sweepPools(header: usize): void {
       freeRecord(header, engine.records + (i - 1) * RECORD_BYTES);
   }
   engine.freshRecord = engine.records + engine.recordCount * RECORD_BYTES;
+}
+
+/** Carry the dirty bits of every log of one layout into the bitmaps that began with the next. */
+function carryLayout(header: usize, before: usize, after: usize): void {
+  for (let asId: u32 = 0; asId < changetype<Header>(header).addressSpaces; asId++) {
+    const directory = directoryOf(before, gfnIndexOf(asId));
+    let gfn: u64 = 0;
+    for (let entry = nextGfn(directory, gfn); entry != 0; entry = nextGfn(directory, gfn)) {
+      const record: usize = changetype<Entry>(entry).record;
+      if (changetype<Record>(record).bitmap != 0) carryRecord(header, record, after);
+      gfn = changetype<Entry>(entry).key + changetype<Entry>(entry).npages;
+    }
+  }
+}
+
+/**
+ * The dead writer may have published without carrying the dirty bits. oldestRoot is one word, moved before what
+ * its root keeps alive is freed, so the roots from it to `root` are whole.
+ */
+function carryPending(header: usize, root: usize): void {
+  const engine = changetype<Header>(header);
+  let number = engine.oldestRoot;
+  while (rootAt(header, number) != root) {
+    const next = (number + 1) % ROOTS;
+    carryLayout(header, rootAt(header, number), rootAt(header, next));
+    number = next;
+  }
 }
 
 /** Rebuild the notebook from `root`, which no reader is behind. */
@@ -126,6 +157,7 @@ export function recover(header: usize, owner: u32, ms: i32): bool {
     left -= awaitPin(header, reader, observePin(reader));
     reader = readerBehind(header, root);
   }
+  carryPending(header, root);
   rebuild(header, root);
   clearOrphan(header);
   return true;

@@ -15,18 +15,29 @@
  * Mirrors kvm_set_memory_region, kvm_set_memslot, and what the 2022 RFC's list ioctl was meant to be.
  */
 
+import { carryRecord } from "./carry";
 import { collectChanged } from "./changed";
+import { createLog } from "./consumers";
 import { closeDirectory, dropDirectory, openDirectory } from "./directory";
-import { createBitmap, useDirtyBitmap } from "./dirtybitmap";
+import { freeBitmap, useDirtyBitmap } from "./dirtybitmap";
 import { E2BIG, EBADF, EBUSY, EEXIST, EINVAL, ENOMEM, OK } from "./errno";
 import { INSERTED, insertGfn, POOL_EMPTY, removeGfn, replaceGfn } from "./gfnindex";
-import { freeHeap } from "./heap";
 import { closeHva, insertHva, removeHva, replaceHva } from "./hvaindex";
 import { addEffect, clearEffects, effectAt, effectOf, recordOf, setRecord, slotKey } from "./idtable";
-import { Effect, Header, REGION_BYTES, Record, Region, ROOT_BYTES, Root } from "./layout";
+import {
+  COMMIT_CHANGED,
+  COMMIT_TAKE_DIRTY,
+  Effect,
+  Header,
+  REGION_BYTES,
+  Record,
+  Region,
+  ROOT_BYTES,
+  Root,
+} from "./layout";
 import { publishSpare } from "./publish";
 import { allocRecord, endGfn, freeRecord } from "./records";
-import { retireRecord } from "./retired";
+import { BITMAP_DIES, BITMAP_KEPT, BITMAP_TAKEN, retireRecord } from "./retired";
 import {
   directoryOf,
   generationOf,
@@ -234,6 +245,7 @@ function applyEffects(header: usize, entries: u32): i32 {
 function checkLimits(header: usize, entries: u32): i32 {
   const engine = changetype<Header>(header);
   const bitmaps = useDirtyBitmap(header);
+  const birth = changetype<Root>(rootAt(header, engine.activeRoot)).commit + 1;
   let result = OK;
   for (let entry: u32 = 0; entry < entries; entry++) {
     const number = load<u32>(effectOfEntry(header, entry));
@@ -243,7 +255,7 @@ function checkLimits(header: usize, entries: u32): i32 {
     const slot = changetype<Record>(<usize>effect.newRecord);
     if (endGfn(effect.newRecord) - 1 > engine.maxGfn) return refuse(header, entry, EINVAL);
     if (result == OK && bitmaps && slot.flags & KVM_MEM_LOG_DIRTY_PAGES && slot.bitmap == 0) {
-      slot.bitmap = <u32>createBitmap(header, slot.npages);
+      slot.bitmap = <u32>createLog(header, slot.npages, birth);
       if (slot.bitmap == 0) result = refuse(header, entry, ENOMEM);
     }
   }
@@ -275,15 +287,50 @@ function rollback(header: usize, retiredTail: u32): void {
     const before: usize = effect.oldRecord;
     const after: usize = effect.newRecord;
     if (after == 0 || after == before) continue;
-    const bitmap = changetype<Record>(after).bitmap;
-    if (bitmap != 0 && (before == 0 || changetype<Record>(before).bitmap != bitmap)) freeHeap(header, bitmap);
+    const bitmap: usize = changetype<Record>(after).bitmap;
+    if (bitmap != 0 && (before == 0 || <usize>changetype<Record>(before).bitmap != bitmap)) {
+      freeBitmap(header, bitmap);
+    }
     freeRecord(header, after);
   }
   clearEffects(header);
 }
 
+/** True if the bitmap of `before` has no place in `after`, the record that takes over its slot (0: none does). */
+function logEnds(before: usize, after: usize): bool {
+  if (before == 0 || before == after || changetype<Record>(before).bitmap == 0) return false;
+  return after == 0 || changetype<Record>(after).bitmap != changetype<Record>(before).bitmap;
+}
+
+/** Put what the new layout replaces on the list of the retired; with `take`, tell which logs end. */
+function retireOld(header: usize, take: bool): void {
+  const engine = changetype<Header>(header);
+  const count = engine.effectCount;
+  const shift = <u64>engine.pageShift;
+  engine.takenCount = 0;
+  for (let i: u32 = 0; i < count; i++) {
+    const effect = changetype<Effect>(effectAt(header, i));
+    const before: usize = effect.oldRecord;
+    if (before == 0 || before == <usize>effect.newRecord) continue;
+    if (!logEnds(before, effect.newRecord)) {
+      retireRecord(header, before, BITMAP_KEPT);
+      continue;
+    }
+    retireRecord(header, before, take ? BITMAP_TAKEN : BITMAP_DIES);
+    if (!take) continue;
+    const old = changetype<Record>(before);
+    const taken = changetype<Region>(regionAt(header, engine.takenCount));
+    taken.slot = old.slot;
+    taken.flags = old.flags;
+    taken.guestPhysAddr = old.baseGfn << shift;
+    taken.memorySize = (<u64>old.npages) << shift;
+    taken.userspaceAddr = old.bitmap;
+    engine.takenCount += 1;
+  }
+}
+
 /** Hand the finished layout to the readers, and what it replaced to the retired. */
-function publish(header: usize, changed: bool): void {
+function publish(header: usize, mode: u32): void {
   const engine = changetype<Header>(header);
   const published = rootAt(header, engine.activeRoot);
   const root = rootAt(header, spareRoot(header));
@@ -297,20 +344,15 @@ function publish(header: usize, changed: bool): void {
     setGeneration(root, asId, generationOf(root, asId) + engine.addressSpaces);
   }
   changetype<Root>(root).commit += 1;
-  if (changed) collectChanged(header, published, root);
   const count = engine.effectCount;
-  for (let i: u32 = 0; i < count; i++) {
-    const effect = changetype<Effect>(effectAt(header, i));
-    const before: usize = effect.oldRecord;
-    const after: usize = effect.newRecord;
-    if (before == 0 || before == after) continue;
-    const bitmap = changetype<Record>(before).bitmap;
-    retireRecord(header, before, bitmap != 0 && (after == 0 || changetype<Record>(after).bitmap != bitmap));
-  }
+  retireOld(header, (mode & COMMIT_TAKE_DIRTY) != 0);
+  if (mode & COMMIT_CHANGED) collectChanged(header, published, root);
   publishSpare(header);
   for (let i: u32 = 0; i < count; i++) {
     const effect = changetype<Effect>(effectAt(header, i));
     setRecord(header, effect.key, effect.newRecord);
+    // Readers of the old layout may still add to these bits: they are carried once more when it is recycled.
+    if (logEnds(effect.oldRecord, effect.newRecord)) carryRecord(header, effect.oldRecord, root);
   }
   clearEffects(header);
 }
@@ -333,11 +375,12 @@ function build(header: usize, count: u32, version2: bool): i32 {
 
 /**
  * Apply the `count` entries of the staging area as one change. `version2`: one entry, a struct
- * kvm_userspace_memory_region2. `changed`: leave the changed ranges in the staging area. Returns PUBLISHED,
+ * kvm_userspace_memory_region2. `mode`: COMMIT_CHANGED and
+ * COMMIT_TAKE_DIRTY leave their answers in the staging area. Returns PUBLISHED,
  * UNCHANGED, or a negative errno with errorEntry set; EBUSY means that the spare copies are still in use by
  * readers, and nothing else is wrong.
  */
-export function applyList(header: usize, count: u32, version2: bool, changed: bool): i32 {
+export function applyList(header: usize, count: u32, version2: bool, mode: u32): i32 {
   const engine = changetype<Header>(header);
   engine.errorEntry = -1;
   if (count > engine.maxListEntries) return E2BIG;
@@ -346,7 +389,7 @@ export function applyList(header: usize, count: u32, version2: bool, changed: bo
   memory.copy(rootAt(header, spareRoot(header)), rootAt(header, engine.activeRoot), ROOT_BYTES);
   const retiredTail = engine.retiredTail;
   const result = build(header, count, version2);
-  if (result == PUBLISHED) publish(header, changed);
+  if (result == PUBLISHED) publish(header, mode);
   else rollback(header, retiredTail);
   return result;
 }

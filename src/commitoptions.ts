@@ -2,6 +2,7 @@
  * How a list is committed, and what the commit answers.
  */
 import type { ChangedRange } from "./changed.js";
+import type { EndedLog } from "./dirtylog.js";
 import { show } from "./region.js";
 
 /** Milliseconds to wait for the writer lock, and again for readers, if not told otherwise. */
@@ -27,6 +28,11 @@ export interface CommitOptions extends WaitOptions {
   barrier?: boolean;
   /** Tell the changed guest ranges in the result. Off by default. */
   changed?: boolean;
+  /**
+   * Give the final dirty log of every slot whose log the list ends, by deleting or replacing the slot: "get dirty log
+   * and delete" in one. Needs `wait`, and a call that may sleep. Off by default.
+   */
+  takeDirty?: boolean;
 }
 
 /** Answer of a commit. */
@@ -41,6 +47,8 @@ export interface CommitResult {
    * are more ranges than the list had entries (128 at least): all of every address space.
    */
   readonly changed?: readonly ChangedRange[];
+  /** With the option `takeDirty`: the logs that ended. */
+  readonly dirty?: readonly EndedLog[];
 }
 
 /** @throws TypeError naming the option */
@@ -63,8 +71,13 @@ export function checkCommitOptions(options: CommitOptions): Required<CommitOptio
   if (typeof options !== "object" || options === null) {
     throw new TypeError(`options must be an object, not ${show(options)}`);
   }
+  const wait = checkSwitch(options.wait, "wait", true);
+  const takeDirty = checkSwitch(options.takeDirty, "takeDirty", false);
+  if (takeDirty && !wait)
+    throw new TypeError("takeDirty needs wait: a log is final when its last reader has left");
   return {
-    wait: checkSwitch(options.wait, "wait", true),
+    wait,
+    takeDirty,
     barrier: checkSwitch(options.barrier, "barrier", false),
     changed: checkSwitch(options.changed, "changed", false),
     timeout: checkTimeout(options.timeout),

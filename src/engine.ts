@@ -9,6 +9,7 @@ import {
   TIMEOUT_MS,
   type WaitOptions,
 } from "./commitoptions.js";
+import { type ConsumerOptions, DirtyConsumer } from "./dirtylog.js";
 import { ERRNO, KvmError } from "./errno.js";
 import { compileEngine, instantiateEngine } from "./instantiate.js";
 import { type EngineExports, HEADER, HEADER_BYTES, LAYOUT_HASH } from "./layout.js";
@@ -128,7 +129,15 @@ export class MemslotEngine {
     const bytes = 2 ** this.maxPhysAddrBits;
     const everything = Array.from({ length: this.addressSpaces }, (_, asId) => ({ asId, gpa: 0, bytes }));
     const { memory, base, owner } = this;
-    this.#writer = new Writer({ wasm, memory, base, owner, views: this.#views, everything });
+    this.#writer = new Writer({
+      wasm,
+      memory,
+      base,
+      owner,
+      views: this.#views,
+      pageShift: this.pageShift,
+      everything,
+    });
   }
 
   /**
@@ -234,7 +243,7 @@ export class MemslotEngine {
   setUserMemoryRegionList(regions: readonly RegionLike[], options?: CommitOptions): CommitResult {
     const checked = options === undefined ? DEFAULTS : checkCommitOptions(options);
     const request = this.#request(regions, "setUserMemoryRegionList");
-    return this.#result(request, this.#commit(request, checked), checked.changed);
+    return this.#result(request, this.#commit(request, checked), checked);
   }
 
   /**
@@ -246,7 +255,7 @@ export class MemslotEngine {
   ): Promise<CommitResult> {
     const checked = options === undefined ? DEFAULTS : checkCommitOptions(options);
     const request = this.#request(regions, "setUserMemoryRegionListAsync");
-    return this.#result(request, await this.#writer.commitAsync(request, checked), checked.changed);
+    return this.#result(request, await this.#writer.commitAsync(request, checked), checked);
   }
 
   #request(regions: readonly RegionLike[], op: string): CommitRequest {
@@ -267,10 +276,16 @@ export class MemslotEngine {
     return outcome;
   }
 
-  #result({ words, count }: CommitRequest, { published, changed }: Outcome, tell: boolean): CommitResult {
+  #result({ words, count }: CommitRequest, outcome: Outcome, options: Required<CommitOptions>): CommitResult {
     const asId = count === 0 ? 0 : words[0]! >>> 16;
+    const { published, changed, dirty } = outcome;
     const generation = this.generation(asId < this.addressSpaces ? asId : 0);
-    return tell ? { generation, published, changed } : { generation, published };
+    return {
+      generation,
+      published,
+      ...(options.changed ? { changed } : {}),
+      ...(options.takeDirty ? { dirty } : {}),
+    };
   }
 
   /** Words to encode into. Taken away while in use: a getter of a region could call the engine again. */
@@ -537,6 +552,21 @@ export class MemslotEngine {
       this.#views.bytes(scratch + bytes).set(bitmap.subarray(0, bytes), scratch);
       wasm.endClearDirtyLog(this.base, slot, first[0]!, numPages);
     });
+  }
+
+  /**
+   * A dirty consumer by name, which is made if there is none yet: a view of the dirty pages of its own.
+   * @throws KvmError E2BIG if 8 exist, ENOMEM, ENXIO with a dirty ring; TypeError
+   */
+  dirtyConsumer(name: string, options: ConsumerOptions = {}): DirtyConsumer {
+    const target = {
+      wasm: this.#wasm,
+      writer: this.#writer,
+      views: this.#views,
+      base: this.base,
+      timeout: TIMEOUT_MS,
+    };
+    return new DirtyConsumer(target, name, options);
   }
 
   // ---- capabilities ----

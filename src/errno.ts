@@ -2,6 +2,7 @@
  * The error numbers of Linux that the engine answers with, and the one error class of the package.
  * Numbers are those of include/uapi/asm-generic/errno-base.h; the core returns them negated.
  */
+import type { EndedLog } from "./dirtylog.js";
 
 export const ERRNO = {
   ENOENT: 2,
@@ -48,6 +49,8 @@ export interface KvmErrorDetails {
   readonly index?: number;
   /** True when the new layout is in force although the call failed (ETIMEDOUT of a grace period). */
   readonly published?: boolean;
+  /** With `published` and the option `takeDirty`: the ended logs so far; readers of the old layout may add to them. */
+  readonly dirty?: readonly EndedLog[];
   /** A sentence that replaces the general meaning of the error number. */
   readonly reason?: string;
 }
@@ -63,6 +66,7 @@ export class KvmError extends Error {
   readonly op: string;
   readonly index?: number;
   readonly published?: boolean;
+  readonly dirty?: readonly EndedLog[];
 
   /** @param errno error number of either sign; @param op operation refused; @param details see there. */
   constructor(errno: number, op: string, details: KvmErrorDetails = {}) {
@@ -74,5 +78,6 @@ export class KvmError extends Error {
     this.op = op;
     if (details.index !== undefined) this.index = details.index;
     if (details.published !== undefined) this.published = details.published;
+    if (details.dirty !== undefined) this.dirty = details.dirty;
   }
 }

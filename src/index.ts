@@ -4,10 +4,12 @@
  */
 export type { ChangedRange } from "./changed.js";
 export type { CommitOptions, CommitResult, WaitOptions } from "./commitoptions.js";
+export { type ConsumerOptions, DirtyConsumer, type EndedLog } from "./dirtylog.js";
 export { type EnableCap, type EngineHandle, type GuestRange, MemslotEngine } from "./engine.js";
 export { ERRNO, type ErrnoCode, KvmError, type KvmErrorDetails } from "./errno.js";
 export type { EngineOptions } from "./options.js";
 export type { MappedRegion, Region2Like, RegionLike } from "./region.js";
+export { mergeSlots, resizeSlot, type Slot, type SlotBounds, setReadonly, splitSlot } from "./slots.js";
 export type { SupervisedWorker } from "./supervise.js";
 export * from "./uapi.js";
 export type { Vcpu, VcpuOptions, VcpuStats } from "./vcpu.js";

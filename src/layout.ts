@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x0bb5c969;
+export const LAYOUT_HASH = 0xea7df8fb;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -20,13 +20,15 @@ export const GROUP_CHUNKS = 32;
 export const ROOTS = 4;
 export const BATCH_ENTRIES = 64;
 export const BATCH_REGIONS = 16;
+export const CONSUMERS_MAX = 8;
 export const STAGING_ENTRIES_MIN = 128;
 export const COMMIT_WAIT = 1;
 export const COMMIT_BARRIER = 2;
 export const COMMIT_CHANGED = 4;
+export const COMMIT_TAKE_DIRTY = 8;
 export const CHANGED_OVERFLOW = 4294967295;
 export const GATE_CLOSED = 1;
-export const HEADER_BYTES = 384;
+export const HEADER_BYTES = 448;
 export const READER_BYTES = 128;
 export const ROOT_BYTES = 128;
 export const DIRECTORY_BYTES = 16;
@@ -35,6 +37,7 @@ export const CHUNK_HEADER_BYTES = 64;
 export const ENTRY_BYTES = 16;
 export const CHUNK_BYTES = 576;
 export const RECORD_BYTES = 32;
+export const BITMAP_HEAD_BYTES = 16;
 export const EFFECT_BYTES = 16;
 export const REGION_BYTES = 32;
 export const BATCH_BYTES = 512;
@@ -95,8 +98,17 @@ export const HEADER = {
   heapEnd: 324,
   heapRover: 328,
   heapFreeBytes: 332,
-  manualDirtyLog: 336,
-  dirtyRingBytes: 340,
+  takenCount: 336,
+  manualDirtyLog: 340,
+  dirtyRingBytes: 344,
+  consumer0: 384,
+  consumer1: 392,
+  consumer2: 400,
+  consumer3: 408,
+  consumer4: 416,
+  consumer5: 424,
+  consumer6: 432,
+  consumer7: 440,
 } as const;
 
 /** Byte offsets of the fields of Reader. */
@@ -177,6 +189,13 @@ export const RECORD = {
   bitmap: 28,
 } as const;
 
+/** Byte offsets of the fields of BitmapHead. */
+export const BITMAP_HEAD = {
+  birth: 0,
+  views: 8,
+  consumers: 12,
+} as const;
+
 /** Byte offsets of the fields of Effect. */
 export const EFFECT = {
   key: 0,
@@ -227,6 +246,7 @@ export interface EngineExports {
   stageList(header: number, count: number): number;
   commitList(header: number, owner: number, count: number, mode: number, ms: number): number;
   commitRegion2(header: number, owner: number, mode: number, ms: number): number;
+  releaseTaken(header: number): void;
   synchronizeReaders(header: number, owner: number, ms: number): number;
   oldestCommit(header: number): number;
   pauseVcpus(header: number, owner: number, ms: number): number;
@@ -236,12 +256,17 @@ export interface EngineExports {
   dirtyLogBytes(header: number, slot: number): number;
   beginClearDirtyLog(header: number, slot: number, first: number, firstHigh: number, numPages: number): number;
   endClearDirtyLog(header: number, slot: number, first: number, numPages: number): void;
+  openConsumer(header: number, hashLow: number, hashHigh: number, allDirty: number): number;
+  beginHarvest(header: number, slot: number, consumer: number): number;
+  endHarvest(header: number, slot: number, consumer: number, abort: number): number;
+  closeConsumer(header: number, consumer: number): void;
   commitNumber(header: number): number;
   generation(header: number, asId: number): number;
   graceOpen(header: number): number;
   observe(header: number, by: number): void;
   errorEntry(header: number): number;
   changedCount(header: number): number;
+  takenCount(header: number): number;
   setManualDirtyLog(header: number, bits: number): number;
   enableDirtyRing(header: number, bytes: number): number;
 }

@@ -4,8 +4,16 @@
  */
 import { type ChangedRange, readChanged } from "./changed.js";
 import { type CommitOptions, TIMEOUT_MS } from "./commitoptions.js";
+import { type EndedLog, readEndedLogs } from "./dirtylog.js";
 import { ERRNO, KvmError } from "./errno.js";
-import { COMMIT_BARRIER, COMMIT_CHANGED, COMMIT_WAIT, type EngineExports, HEADER } from "./layout.js";
+import {
+  COMMIT_BARRIER,
+  COMMIT_CHANGED,
+  COMMIT_TAKE_DIRTY,
+  COMMIT_WAIT,
+  type EngineExports,
+  HEADER,
+} from "./layout.js";
 import type { MemoryViews } from "./memory.js";
 import { REGION_WORDS } from "./region.js";
 import { blockOnWord, canBlock, deadline, stepAsync } from "./waiting.js";
@@ -16,6 +24,7 @@ const PUBLISHED_PENDING = 2;
 const SLEEP_MS_MAX = 2 ** 30;
 
 const NO_RANGES: readonly ChangedRange[] = [];
+const NO_LOGS: readonly EndedLog[] = [];
 
 /** Encoded regions, and how to commit them. */
 export interface CommitRequest {
@@ -33,6 +42,7 @@ export interface CommitRequest {
 export interface Outcome {
   published: boolean;
   changed: readonly ChangedRange[];
+  dirty: readonly EndedLog[];
 }
 
 /** The engine that a writer writes to. */
@@ -42,6 +52,7 @@ export interface WriterTarget {
   views: MemoryViews;
   base: number;
   owner: number;
+  pageShift: number;
   /** All guest memory, for commits that change more ranges than can be told. */
   everything: readonly ChangedRange[];
 }
@@ -84,9 +95,9 @@ export class Writer {
   /** Commit, sleeping where that is needed and allowed. */
   commit(request: CommitRequest, options: Required<CommitOptions>): Outcome {
     const { op, words, count, version2 } = request;
-    const { wait, barrier, changed } = options;
+    const { changed, takeDirty } = options;
     const { views, owner } = this.#target;
-    const mode = (wait ? COMMIT_WAIT : 0) | (barrier ? COMMIT_BARRIER : 0) | (changed ? COMMIT_CHANGED : 0);
+    const mode = modeOf(options);
     return this.locked(op, options.timeout, (wasm, base, ms) => {
       const staging = wasm.stageList(base, count);
       if (staging < 0) throw new KvmError(staging, op);
@@ -97,9 +108,12 @@ export class Writer {
         ? wasm.commitRegion2(base, owner, mode, ms)
         : wasm.commitList(base, owner, count, mode, ms);
       if (result < 0) throw this.#refusal(result, request);
-      if (result === PUBLISHED_PENDING) throw graceError(op);
       const published = result > 0;
-      return { published, changed: changed && published ? this.#changed(staging) : NO_RANGES };
+      const ranges = changed && published ? this.#changed(staging) : NO_RANGES;
+      const dirty = takeDirty && published ? this.#ended(staging) : NO_LOGS;
+      if (result === PUBLISHED_PENDING) throw graceError(op, takeDirty ? dirty : undefined);
+      if (dirty.length > 0) wasm.releaseTaken(base);
+      return { published, changed: ranges, dirty };
     });
   }
 
@@ -112,12 +126,21 @@ export class Writer {
     const { wasm, base, views, everything } = this.#target;
     const count = wasm.changedCount(base);
     if (count < 0) return everything;
-    return readChanged(views.words(staging + count * REGION_WORDS * 4), staging / 4, count);
+    const first = staging / 4 + wasm.takenCount(base) * REGION_WORDS;
+    return readChanged(views.words((first + count * REGION_WORDS) * 4), first, count);
+  }
+
+  /** Logs that ended with the commit. */
+  #ended(staging: number): readonly EndedLog[] {
+    const { wasm, base, views, pageShift } = this.#target;
+    return readEndedLogs(views, staging, wasm.takenCount(base), pageShift);
   }
 
   /** Commit without sleeping. */
   async commitAsync(request: CommitRequest, options: Required<CommitOptions>): Promise<Outcome> {
     const { wait, barrier, timeout } = options;
+    if (options.takeDirty)
+      throw new TypeError("takeDirty needs setUserMemoryRegionList, on a thread that may sleep");
     const left = deadline(timeout);
     const attempt = { ...options, wait: false, barrier: false, timeout: 0 };
     if (barrier) await this.pauseAsync(request.op, timeout);
@@ -245,8 +268,15 @@ export class Writer {
   }
 }
 
-function graceError(op: string): KvmError {
+/** COMMIT_* bits of the options. */
+function modeOf({ wait, barrier, changed, takeDirty }: Required<CommitOptions>): number {
+  const waits = (wait ? COMMIT_WAIT : 0) | (barrier ? COMMIT_BARRIER : 0);
+  return waits | (changed ? COMMIT_CHANGED : 0) | (takeDirty ? COMMIT_TAKE_DIRTY : 0);
+}
+
+function graceError(op: string, dirty?: readonly EndedLog[]): KvmError {
   return new KvmError(-ERRNO.ETIMEDOUT, op, {
+    ...(dirty === undefined ? {} : { dirty }),
     published: true,
     reason: "the new layout is in force, but a reader has not left the old one",
   });

@@ -4,7 +4,7 @@
  */
 import { ERRNO } from "../../src/errno.js";
 import { KVM_MEM_LOG_DIRTY_PAGES } from "../../src/uapi.js";
-import { type Slot, sameSlot } from "./checks.js";
+import { asIdOf, type Slot, sameSlot } from "./checks.js";
 
 export type DirtyPages = Set<number>;
 
@@ -17,6 +17,21 @@ export function toBitmap(pages: DirtyPages, npages: number): Uint8Array {
   const bitmap = new Uint8Array(bitmapBytes(npages));
   for (const page of pages) bitmap[page >> 3]! |= 1 << (page & 7);
   return bitmap;
+}
+
+/** One slot's part of a list. */
+export interface LogChange {
+  slot: number;
+  before: Slot | undefined;
+  after: Slot | undefined;
+  /** An entry on the way ended the log. */
+  logEnded: boolean;
+}
+
+/** A slot's log. */
+export interface Log {
+  slot: Slot;
+  pages: DirtyPages;
 }
 
 export class ModelDirtyLog {
@@ -44,6 +59,30 @@ export class ModelDirtyLog {
     if (this.carried(before, after, ended)) return;
     this.#pages.delete(slot);
     if (after && logs(after) && !this.ringEnabled) this.#pages.set(slot, this.#fresh(after));
+  }
+
+  /** All changes of one list; bits of logs that end go over to logs that begin, host page by host page. */
+  changeAll(changes: readonly LogChange[]): void {
+    const ended: Log[] = [];
+    const begun: Log[] = [];
+    for (const { slot, before, after, logEnded } of changes) {
+      const had = this.#pages.get(slot);
+      this.change(slot, before, after, logEnded);
+      const has = this.#pages.get(slot);
+      if (had === has) continue;
+      if (before && had) ended.push({ slot: before, pages: had });
+      if (after && has) begun.push({ slot: after, pages: has });
+    }
+    for (const from of ended) for (const to of begun) this.carryPages(from, to);
+  }
+
+  protected carryPages(from: Log, to: Log): void {
+    if (asIdOf(from.slot.slot) !== asIdOf(to.slot.slot)) return;
+    for (const page of from.pages) {
+      const host = from.slot.hva + (BigInt(page) << BigInt(this.#pageShift));
+      const there = (host - to.slot.hva) >> BigInt(this.#pageShift);
+      if (there >= 0n && there < this.#npages(to.slot)) to.pages.add(Number(there));
+    }
   }
 
   /** Takes the bits: without manual protect a get is a get-and-clear. */

@@ -176,11 +176,14 @@ export class ModelEngine {
         (slot) => !sameSlot(before.get(slot), slots.get(slot)),
       );
     });
-    for (const slot of changed.flat()) {
-      const before = this.#find(slot);
-      const after = list.layout[asIdOf(slot)]!.get(slot);
-      this.dirtyLog.change(slot, before, after, list.logEnded.has(slot));
-    }
+    this.dirtyLog.changeAll(
+      changed.flat().map((slot) => ({
+        slot,
+        before: this.#find(slot),
+        after: list.layout[asIdOf(slot)]!.get(slot),
+        logEnded: list.logEnded.has(slot),
+      })),
+    );
     this.layout = list.layout;
     this.published(changed.flatMap((slots, asId) => (slots.length > 0 ? [asId] : [])));
   }

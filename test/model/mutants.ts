@@ -5,7 +5,7 @@ import { KVM_MEM_LOG_DIRTY_PAGES, type MemoryRegion } from "../../src/uapi.js";
 import { errnoOf } from "../support/implementation.js";
 import type { Arguments } from "./arguments.js";
 import { asIdOf, type Slot } from "./checks.js";
-import { ModelDirtyLog } from "./dirtylog.js";
+import { type Log, ModelDirtyLog } from "./dirtylog.js";
 import { ModelList, type Refusal } from "./list.js";
 import { ModelEngine } from "./memslots.js";
 import type { ModelVcpu } from "./vcpu.js";
@@ -115,6 +115,20 @@ class LostByMove extends ModelDirtyLog {
   protected override carried(before: Slot | undefined, after: Slot | undefined, ended: boolean): boolean {
     return before?.gpa === after?.gpa && super.carried(before, after, ended);
   }
+
+  protected override carryPages(from: Log, to: Log): void {
+    if (from.slot.gpa === to.slot.gpa) super.carryPages(from, to);
+  }
+}
+
+class CarriesNothing extends ModelEngine {
+  override createDirtyLog(): ModelDirtyLog {
+    return new NotCarried(this.limits.pageShift);
+  }
+}
+
+class NotCarried extends ModelDirtyLog {
+  protected override carryPages(): void {}
 }
 
 class RecreatedKeepsBitmap extends ModelEngine {
@@ -182,6 +196,7 @@ export const MUTANTS: (typeof ModelEngine)[] = [
   OverlapComesAfterHighestGpa,
   MoveLosesBitmap,
   RecreatedKeepsBitmap,
+  CarriesNothing,
   ClearCountsFromZero,
   LogBitIsForgotten,
   AliasesAreMissed,

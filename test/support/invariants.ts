@@ -190,9 +190,15 @@ export function checkInvariants(engine: MemslotEngine): void {
  */
 function checkHeap(view: View, base: number, records: readonly number[]): void {
   const header = (field: keyof typeof map.HEADER) => view.u32(base + map.HEADER[field]);
-  const expected = new Set(
-    records.map((record) => view.u32(record + map.RECORD.bitmap)).filter((at) => at !== 0),
-  );
+  const expected = new Set<number>();
+  for (const record of records) {
+    const bitmap = view.u32(record + map.RECORD.bitmap);
+    if (bitmap === 0) continue;
+    const head = bitmap - map.BITMAP_HEAD_BYTES;
+    expected.add(head);
+    const views = view.u32(head + map.BITMAP_HEAD.views);
+    if (views !== 0) expected.add(views);
+  }
   if (header("staging") >= header("heapStart")) expected.add(header("staging"));
   let free = 0;
   let at = header("heapStart");

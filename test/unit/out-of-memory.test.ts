@@ -7,8 +7,8 @@ import * as assert from "uvu/assert";
 import { checkInvariants } from "../support/invariants.js";
 
 const PAGES = 2 ** 16;
-/** Both halves of the bitmap of one slot, and the header of its block. */
-const BITMAP_BYTES = 2 * (PAGES / 8) + 8;
+/** Both halves of the bitmap of one slot, what lies before it, and the header of its block. */
+const BITMAP_BYTES = 2 * (PAGES / 8) + 16 + 8;
 const ENTRIES = 12;
 
 /** Bytes of an engine without any heap, found from the refusal of one that is too small. */

@@ -1,0 +1,82 @@
+/**
+ * KVM's dirty log: the two ioctls, as the first of the dirty consumers.
+ *
+ * Mirrors kvm_get_dirty_log_protect and kvm_clear_dirty_log_protect.
+ */
+import { clearDirtyWord, observeDirtyWord, takeDirtyWord } from "./atomic";
+import { dirtyBytes, headOf, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, useDirtyBitmap } from "./dirtybitmap";
+import { EINVAL, ENOENT, ENXIO } from "./errno";
+import { recordOf, slotKey } from "./idtable";
+import { Header, Record } from "./layout";
+import { foldLive, KVM_VIEW, viewAt } from "./views";
+
+/** Where the bits of KVM's log are: the live bitmap itself, or with other consumers a view of its own. */
+function logOf(record: usize): usize {
+  const bitmap: usize = changetype<Record>(record).bitmap;
+  if (headOf(bitmap).views == 0) return bitmap;
+  foldLive(record);
+  return viewAt(bitmap, dirtyBytes(changetype<Record>(record).npages), KVM_VIEW);
+}
+
+/** The record whose log is asked for, or a negative errno: steps 2 to 4 of both ioctls. */
+function loggedRecord(header: usize, slot: u32, aligned: bool): i32 {
+  if (!useDirtyBitmap(header)) return ENXIO;
+  const key = slotKey(header, slot);
+  if (key < 0 || !aligned) return EINVAL;
+  const record = recordOf(header, key);
+  return record == 0 || changetype<Record>(record).bitmap == 0 ? ENOENT : key;
+}
+
+/**
+ * KVM_GET_DIRTY_LOG up to the copy to the caller: the address of ALIGN(npages, 64) / 8 bytes, or a negative
+ * errno. Without manual protection the bits are taken, word by word; each word is atomic, the whole is not.
+ */
+export function getDirtyLog(header: usize, slot: u32): f64 {
+  const key = loggedRecord(header, slot, true);
+  if (key < 0) return key;
+  const record = recordOf(header, key);
+  const bitmap: usize = changetype<Record>(record).bitmap;
+  const bytes = dirtyBytes(changetype<Record>(record).npages);
+  const scratch = bitmap + bytes;
+  const log = logOf(record);
+  const take = (changetype<Header>(header).manualDirtyLog & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE) == 0;
+  for (let i: u32 = 0; i < bytes; i += 8) {
+    let bits = observeDirtyWord(log + i);
+    if (take && bits != 0) bits = takeDirtyWord(log + i);
+    store<u64>(scratch + i, bits);
+  }
+  return <f64>scratch;
+}
+
+/** Bytes of the log of a slot that getDirtyLog has just answered for. */
+export function dirtyLogBytes(header: usize, slot: u32): u32 {
+  return dirtyBytes(changetype<Record>(recordOf(header, slotKey(header, slot))).npages);
+}
+
+/**
+ * KVM_CLEAR_DIRTY_LOG up to the copy from the caller: the address where ALIGN(numPages, 64) / 8 bytes of
+ * bitmap are expected, or a negative errno. Nothing changes before endClearDirtyLog.
+ */
+export function beginClearDirtyLog(header: usize, slot: u32, first: u32, firstHigh: u32, numPages: u32): f64 {
+  const key = loggedRecord(header, slot, (first & 63) == 0);
+  if (key < 0) return key;
+  const record = recordOf(header, key);
+  const npages = changetype<Record>(record).npages;
+  if (firstHigh != 0 || first > npages) return EINVAL;
+  const rest = npages - first;
+  if (numPages > rest || (numPages < rest && numPages & 63)) return EINVAL;
+  return <f64>(<usize>changetype<Record>(record).bitmap + dirtyBytes(npages));
+}
+
+/** The rest of KVM_CLEAR_DIRTY_LOG: clear from page `first` on what is set in the scratch half. */
+export function endClearDirtyLog(header: usize, slot: u32, first: u32, numPages: u32): void {
+  const record = recordOf(header, slotKey(header, slot));
+  const bitmap: usize = changetype<Record>(record).bitmap;
+  const scratch = bitmap + dirtyBytes(changetype<Record>(record).npages);
+  const log = logOf(record);
+  const bytes = dirtyBytes(numPages);
+  for (let i: u32 = 0; i < bytes; i += 8) {
+    const mask = load<u64>(scratch + i);
+    if (mask != 0) clearDirtyWord(log + (first >> 3) + i, mask);
+  }
+}
