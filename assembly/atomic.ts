@@ -193,6 +193,31 @@ export function claimOwner(reader: usize, owner: u32): bool {
   return true;
 }
 
+/**
+ * Orders:      the take-over of a dead thread's line, before the line is freed.
+ * Pairs with:  claimOwner, and inheritOwner of another reaper.
+ * Otherwise:   of two reapers of one dead thread the late one would unpin whoever has claimed the line since.
+ * Checked by:  protocol model "reap without compare".
+ */
+export function inheritOwner(reader: usize, dead: u32, owner: u32): bool {
+  if (ASC_FEATURE_THREADS) {
+    return atomic.cmpxchg<u32>(reader, dead, owner, offsetof<Reader>("owner")) == dead;
+  }
+  if (load<u32>(reader, offsetof<Reader>("owner")) != dead) return false;
+  store<u32>(reader, owner, offsetof<Reader>("owner"));
+  return true;
+}
+
+/** The same for the gate that a dead thread has closed. Pairs with claimGate. */
+export function inheritGate(header: usize, dead: u32, owner: u32): bool {
+  if (ASC_FEATURE_THREADS) {
+    return atomic.cmpxchg<u32>(header, dead, owner, offsetof<Header>("gateOwner")) == dead;
+  }
+  if (load<u32>(header, offsetof<Header>("gateOwner")) != dead) return false;
+  store<u32>(header, owner, offsetof<Header>("gateOwner"));
+  return true;
+}
+
 /** Owner token of a line. A stale answer only sends a claim to the next line. Pairs with claimOwner. */
 export function observeOwner(reader: usize): u32 {
   if (ASC_FEATURE_THREADS) return atomic.load<u32>(reader, offsetof<Reader>("owner"));
@@ -286,18 +311,18 @@ export function sleepOnLock(header: usize, holder: u32, ms: i64): void {
  * Otherwise:   the next writer would go on with the half-written notebook of the dead one.
  * Checked by:  protocol model "recovery skipped".
  */
-export function orphanLock(header: usize, dead: u32): bool {
+export function orphanLock(header: usize, dead: u32): void {
   if (ASC_FEATURE_THREADS) {
-    if (atomic.load<u32>(header, offsetof<Header>("lock")) != dead) return false;
-    atomic.store<u32>(header, 1, offsetof<Header>("orphaned"));
-    atomic.cmpxchg<u32>(header, dead, 0, offsetof<Header>("lock"));
+    if (atomic.load<u32>(header, offsetof<Header>("lock")) == dead) {
+      atomic.store<u32>(header, 1, offsetof<Header>("orphaned"));
+      atomic.cmpxchg<u32>(header, dead, 0, offsetof<Header>("lock"));
+    }
+    // Even if the dead thread did not hold it: it may have died between giving it back and saying so.
     atomic.notify(header + offsetof<Header>("lock"), 1);
-    return true;
+  } else if (load<u32>(header, offsetof<Header>("lock")) == dead) {
+    store<u32>(header, 1, offsetof<Header>("orphaned"));
+    store<u32>(header, 0, offsetof<Header>("lock"));
   }
-  if (load<u32>(header, offsetof<Header>("lock")) != dead) return false;
-  store<u32>(header, 1, offsetof<Header>("orphaned"));
-  store<u32>(header, 0, offsetof<Header>("lock"));
-  return true;
 }
 
 /** Holder of the lock: true if the notebook must be rebuilt. Pairs with orphanLock. */
@@ -309,7 +334,8 @@ export function observeOrphan(header: usize): bool {
 /**
  * Orders:      the rebuilt notebook, before the mark is gone.
  * Pairs with:  observeOrphan.
- * Otherwise:   a second death inside the rebuild would leave half of it to a writer that trusts it.
+ * Otherwise:   a rebuild that gives up, because a reader stays, would leave the dead writer's notebook to one
+ *              that trusts it.
  * Checked by:  protocol model "recovery marked done first".
  */
 export function clearOrphan(header: usize): void {

@@ -1,11 +1,11 @@
 /**
  * Dirty bits across a commit: what was dirty stays dirty, wherever its host page is mapped afterwards.
  *
- * For each page that was mapped with a log before and is after the commit, in the same address space and with the same
- * host page, the bit goes from the bitmap that ends to the bitmap that begins with the commit: split, merge, resize,
- * move, another slot id. Done right after the publication, and again when the last reader of the old layout has left.
- * It is an OR, so doing it twice, or again after a death, is harmless; a bit that is harvested in between is reported
- * twice, never lost.
+ * For each page that was mapped with a log before and is after the commit, in the same address space and with
+ * the same host page, the bit goes from the bitmap that ends to the bitmap that begins with the commit:
+ * split, merge, resize, move, another slot id. Done right after the publication, and again when the last
+ * reader of the old layout has left. It is an OR, so doing it twice, or again after a death, is harmless; a
+ * bit that is harvested in between is reported twice, never lost.
  *
  * KVM has no counterpart: there the bitmap of a deleted slot is gone.
  */

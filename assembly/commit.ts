@@ -12,6 +12,7 @@ import { E2BIG, EBUSY, EINVAL, ENOMEM, ETIMEDOUT, OK } from "./errno";
 import { allocHeap, freeHeap } from "./heap";
 import { COMMIT_BARRIER, COMMIT_WAIT, Header, REGION_BYTES, Region, Root } from "./layout";
 import { awaitReaders, holdVcpus, reclaim, releaseVcpus, takeGate } from "./publish";
+import { ownSectionOpen } from "./readers";
 import { recover } from "./recover";
 import { abandonTaken } from "./retired";
 import { rootAt } from "./roots";
@@ -37,7 +38,8 @@ export function lockEngine(header: usize, owner: u32, ms: i32): i32 {
       spins--;
       continue;
     }
-    if (left <= 0) return EBUSY;
+    // The holder may be waiting for a section of this very thread.
+    if (left <= 0 || ownSectionOpen(header, owner)) return EBUSY;
     if (holder != 0) sleepOnLock(header, holder, LOCK_SLEEP_MS);
     left -= <i32>LOCK_SLEEP_MS;
   }
@@ -80,8 +82,10 @@ function apply(header: usize, owner: u32, count: u32, version2: bool, mode: u32,
 }
 
 function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32, ms: i32): i32 {
-  // Whoever has the gate already holds the vCPUs, and gives it back under the lock only.
-  const gate = (mode & COMMIT_BARRIER) != 0 && takeGate(header, owner);
+  const barrier = (mode & COMMIT_BARRIER) != 0;
+  const gate = barrier && takeGate(header, owner);
+  // Behind another owner's gate: should that owner die, its gate would open in the middle of this commit.
+  if (barrier && !gate && observeGate(header) != owner) return EBUSY;
   if (gate && !holdVcpus(header, owner, ms)) {
     releaseVcpus(header);
     return ETIMEDOUT;
@@ -106,8 +110,8 @@ export function commitList(header: usize, owner: u32, count: u32, mode: u32, ms:
 }
 
 /**
- * Free the bitmaps that the last commit with COMMIT_TAKE_DIRTY left in the staging area; the caller has copied
- * them. The lock must be held since.
+ * Free the bitmaps that the last commit with COMMIT_TAKE_DIRTY left in the staging area; the caller has
+ * copied them. The lock must be held since.
  */
 export function releaseTaken(header: usize): void {
   const engine = changetype<Header>(header);

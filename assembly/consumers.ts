@@ -1,11 +1,14 @@
 /**
- * Dirty consumers: screen, snapshot, migration, each with its own view of the dirty pages, by name, from any thread.
+ * Dirty consumers: screen, snapshot, migration, each with its own view of the dirty pages, by name, from any
+ * thread.
  *
- *   begin    pending -> in flight, the caller gets a copy      (in flight is what a dead harvester has left, too)
+ *   begin    pending -> in flight, the caller gets a copy      (in flight is what a dead harvester has left,
+ *            too)
  *   commit   in flight -> gone
  *   abort    in flight -> pending
  *
- * KVM has one consumer per slot; QEMU keeps several bitmaps of its own above it (DIRTY_MEMORY_VGA, _MIGRATION).
+ * KVM has one consumer per slot; QEMU keeps several bitmaps of its own above it (DIRTY_MEMORY_VGA,
+ * _MIGRATION).
  */
 
 import { createBitmap, dirtyBytes, fillPages, freeBitmap, useDirtyBitmap } from "./dirtybitmap";
@@ -70,8 +73,9 @@ export function createLog(header: usize, npages: u32, birth: u64): usize {
 }
 
 /**
- * Number of the consumer with this name hash, which is made if there is none: every page of every log is clean for it,
- * or dirty. E2BIG if CONSUMERS_MAX exist, ENOMEM, ENXIO with a dirty ring. The lock must be held.
+ * Number of the consumer with this name hash, which is made if there is none: every page of every log is
+ * clean for it, or dirty. E2BIG if CONSUMERS_MAX exist, ENOMEM, ENXIO with a dirty ring. The lock must be
+ * held.
  */
 export function openConsumer(header: usize, hashLow: u32, hashHigh: u32, allDirty: u32): i32 {
   if (!useDirtyBitmap(header)) return ENXIO;
@@ -101,8 +105,8 @@ function viewedRecord(header: usize, slot: u32, consumer: u32): i32 {
 }
 
 /**
- * Harvest: what is dirty for the consumer, as the address of ALIGN(npages, 64) / 8 bytes, or EINVAL, ENOENT as
- * getDirtyLog. Bits of an earlier harvest that was never settled are among them.
+ * Harvest: what is dirty for the consumer, as the address of ALIGN(npages, 64) / 8 bytes, or EINVAL, ENOENT
+ * as getDirtyLog. Bits of an earlier harvest that was never settled are among them.
  */
 export function beginHarvest(header: usize, slot: u32, consumer: u32): f64 {
   const key = viewedRecord(header, slot, consumer);

@@ -4,8 +4,9 @@
  * Invariants
  *  - A record has a bitmap only if it has KVM_MEM_LOG_DIRTY_PAGES, and always if it has while bitmaps are in
  *    use.
- *  - A bitmap has two halves of ALIGN(npages, 64) / 8 bytes. Bit i of the first half, little-endian, is page i
- *    of the slot; the second half is the scratch of getDirtyLog and clearDirtyLog. Bits from npages on are 0.
+ *  - A bitmap has two halves of ALIGN(npages, 64) / 8 bytes. Bit i of the first half, little-endian, is page
+ *    i of the slot; the second half is the scratch of getDirtyLog and clearDirtyLog. Bits from npages on are
+ *    0.
  *  - Readers set bits, the holder of the writer lock takes them.
  *
  * Mirrors kvm_alloc_dirty_bitmap and mark_page_dirty_in_slot.
@@ -39,8 +40,8 @@ export function fillPages(bitmap: usize, npages: u32): void {
 }
 
 /**
- * A new bitmap for `npages` pages that comes with publication `birth`: clean, or all dirty with INITIALLY_SET.
- * 0 when the memory is full.
+ * A new bitmap for `npages` pages that comes with publication `birth`: clean, or all dirty with
+ * INITIALLY_SET. 0 when the memory is full.
  */
 export function createBitmap(header: usize, npages: u32, birth: u64): usize {
   const bytes = dirtyBytes(npages);

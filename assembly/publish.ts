@@ -22,8 +22,8 @@ import {
   sleepOnPin,
   wakeObservers,
 } from "./atomic";
-import { GATE_CLOSED, Header, ROOTS, Root } from "./layout";
-import { readerOf, vcpuInside } from "./readers";
+import { GATE_CLOSED, Header, READER_BYTES, ROOTS, Root } from "./layout";
+import { readerLines, readerOf, vcpuInside } from "./readers";
 import { carryRetired, recycle } from "./retired";
 import { rootAt, spareRoot } from "./roots";
 
@@ -64,26 +64,46 @@ export function reclaim(header: usize): bool {
   return true;
 }
 
+/** A line of another thread than `owner` with a replaced layout pinned, 0 if there is none. */
+function readerBehind(header: usize, owner: u32): usize {
+  const root = publishedRoot(header);
+  const lines = readerLines(header);
+  let reader: usize = changetype<Header>(header).readers;
+  for (let i: u32 = 0; i < lines; i++) {
+    const pin = observePin(reader);
+    if (pin != 0 && pin != root && observeOwner(reader) != owner) return reader;
+    reader += READER_BYTES;
+  }
+  return 0;
+}
+
 /**
  * Wait until no replaced layout has a reader of another thread than `owner`, for `ms` milliseconds at most. A
  * section of the waiting thread itself cannot end meanwhile and is not waited for. True if nothing is left to
  * wait for.
  */
 export function awaitReaders(header: usize, owner: u32, ms: i32): bool {
-  const engine = changetype<Header>(header);
   let spins = SPINS;
   let left = ms;
   while (!reclaim(header)) {
-    const root = rootAt(header, engine.oldestRoot);
-    const reader = readerOf(header, root);
-    if (reader == 0) continue;
-    if (observeOwner(reader) == owner) return true;
+    const reader = readerBehind(header, owner);
+    if (reader == 0) {
+      // What is left is a section of this thread, unless the last reader has gone since the look at the
+      // roots.
+      reclaim(header);
+      return true;
+    }
     if (spins > 0) {
       spins--;
       continue;
     }
-    if (left <= 0) return false;
-    left -= awaitPin(header, reader, root);
+    if (left <= 0) {
+      // A writer that does not sleep asks too, and comes again.
+      postRequest(reader, 1);
+      return false;
+    }
+    const pin = observePin(reader);
+    if (pin != 0 && pin != publishedRoot(header)) left -= awaitPin(header, reader, pin);
   }
   return true;
 }

@@ -11,6 +11,8 @@
 import {
   announceVcpu,
   claimOwner,
+  inheritGate,
+  inheritOwner,
   observeGate,
   observeOwner,
   observePin,
@@ -73,13 +75,17 @@ export function claimThread(header: usize, owner: u32): usize {
   return claimLine(header, owner, changetype<Header>(header).maxVcpus, readerLines(header), 0);
 }
 
-/** Leave any section and give the line back. */
-export function releaseReader(reader: usize): void {
-  const header: usize = changetype<Reader>(reader).header;
-  changetype<Reader>(reader).depth = 0;
+/** Let the pin go, then the line; in the line of a dead owner `header` may not be written yet. */
+function freeLine(header: usize, reader: usize): void {
   unpinRoot(reader);
   wakeWriter(header, reader);
   releaseOwner(reader);
+}
+
+/** Leave any section and give the line back. */
+export function releaseReader(reader: usize): void {
+  changetype<Reader>(reader).depth = 0;
+  freeLine(changetype<Reader>(reader).header, reader);
 }
 
 /** Scratch area of a line: BATCH_BYTES for batches and iterators. */
@@ -115,6 +121,9 @@ function pinNewest(reader: usize): usize {
     pinRoot(reader, word & ~GATE_CLOSED);
     const again = observeRoot(line.header);
     if (again == word) return word & ~GATE_CLOSED;
+    // A writer may be asleep on the pin that the next one replaces.
+    unpinRoot(reader);
+    wakeWriter(line.header, reader);
     word = again;
   }
 }
@@ -208,22 +217,34 @@ export function missCount(reader: usize): f64 {
 
 /**
  * The thread with token `dead` is gone: free its reader lines, open its gate, and leave its lock to the next
- * writer, which will rebuild what it may have left half-written. The caller has proof of death. Returns the
- * lines freed.
+ * writer, which will rebuild what it may have left half-written. The caller has proof of death. Each thing is
+ * taken over under `owner`, the caller's token, first: of two reapers one gets it, and one that dies is
+ * reaped in turn. Returns the lines freed.
  */
-export function reapOwner(header: usize, dead: u32): u32 {
+export function reapOwner(header: usize, owner: u32, dead: u32): u32 {
   const lines = readerLines(header);
   let freed: u32 = 0;
   for (let i: u32 = 0; i < lines; i++) {
     const reader: usize = changetype<Header>(header).readers + i * READER_BYTES;
-    if (observeOwner(reader) != dead) continue;
-    releaseReader(reader);
+    if (!inheritOwner(reader, dead, owner)) continue;
+    freeLine(header, reader);
     freed++;
   }
-  if (observeGate(header) == dead) {
+  if (inheritGate(header, dead, owner)) {
     openGate(header);
     releaseGate(header);
   }
   orphanLock(header, dead);
   return freed;
+}
+
+/** True if a line of `owner` is inside a section. */
+export function ownSectionOpen(header: usize, owner: u32): bool {
+  const lines = readerLines(header);
+  let reader: usize = changetype<Header>(header).readers;
+  for (let i: u32 = 0; i < lines; i++) {
+    if (observePin(reader) != 0 && observeOwner(reader) == owner) return true;
+    reader += READER_BYTES;
+  }
+  return false;
 }

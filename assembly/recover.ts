@@ -6,7 +6,7 @@
  * layout. Nothing here reads the notebook, so that a second death inside the rebuild only means doing it
  * again.
  */
-import { announceWait, clearOrphan, observeOwner, observePin } from "./atomic";
+import { announceWait, clearOrphan, observeOwner, observePin, wakeObservers } from "./atomic";
 import { carryRecord } from "./carry";
 import { freeChunk } from "./chunks";
 import { chunkAt } from "./directory";
@@ -93,8 +93,8 @@ function carryLayout(header: usize, before: usize, after: usize): void {
 }
 
 /**
- * The dead writer may have published without carrying the dirty bits. oldestRoot is one word, moved before what
- * its root keeps alive is freed, so the roots from it to `root` are whole.
+ * The dead writer may have published without carrying the dirty bits. oldestRoot is one word, moved before
+ * what its root keeps alive is freed, so the roots from it to `root` are whole.
  */
 function carryPending(header: usize, root: usize): void {
   const engine = changetype<Header>(header);
@@ -129,18 +129,7 @@ function rebuild(header: usize, root: usize): void {
   sweepPools(header);
   sweepHeap(header);
   announceWait(header, 0);
-}
-
-/** A reader with another root pinned than `root`, 0 if there is none. */
-function readerBehind(header: usize, root: usize): usize {
-  const lines = readerLines(header);
-  let reader: usize = changetype<Header>(header).readers;
-  for (let i: u32 = 0; i < lines; i++) {
-    const pin = observePin(reader);
-    if (pin != 0 && pin != root) return reader;
-    reader += READER_BYTES;
-  }
-  return 0;
+  wakeObservers(header);
 }
 
 /**
@@ -150,12 +139,17 @@ function readerBehind(header: usize, root: usize): usize {
  */
 export function recover(header: usize, owner: u32, ms: i32): bool {
   const root = publishedRoot(header);
+  const lines = readerLines(header);
   let left = ms;
-  let reader = readerBehind(header, root);
-  while (reader != 0) {
-    if (observeOwner(reader) == owner || left <= 0) return false;
-    left -= awaitPin(header, reader, observePin(reader));
-    reader = readerBehind(header, root);
+  let reader: usize = changetype<Header>(header).readers;
+  for (let i: u32 = 0; i < lines; i++) {
+    let pin = observePin(reader);
+    while (pin != 0 && pin != root) {
+      if (observeOwner(reader) == owner || left <= 0) return false;
+      left -= awaitPin(header, reader, pin);
+      pin = observePin(reader);
+    }
+    reader += READER_BYTES;
   }
   carryPending(header, root);
   rebuild(header, root);

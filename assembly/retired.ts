@@ -2,8 +2,8 @@
  * What replaced layouts keep alive: a ring of addresses in the order of retirement. Each replaced root
  * remembers how far its share reaches; when its last reader is gone, that share goes back to the pools.
  *
- * The lowest bits of a record's address tell what becomes of its dirty bitmap: 0 a successor has it, BITMAP_DIES, or
- * BITMAP_TAKEN for one that the commit hands to its caller.
+ * The lowest bits of a record's address tell what becomes of its dirty bitmap: 0 a successor has it,
+ * BITMAP_DIES, or BITMAP_TAKEN for one that the commit hands to its caller.
  */
 import { carryRecord } from "./carry";
 import { freeChunk } from "./chunks";
@@ -42,7 +42,9 @@ function next(header: usize, at: u32): u32 {
   return at + 1 == changetype<Header>(header).retiredCapacity ? 0 : at + 1;
 }
 
-/** Before what is retired up to `end` goes: carry the dirty bits of bitmaps that die into the layout `after`. */
+/**
+ * Before what is retired up to `end` goes: carry the dirty bits of bitmaps that die into the layout `after`.
+ */
 export function carryRetired(header: usize, end: u32, after: usize): void {
   const engine = changetype<Header>(header);
   for (let at = engine.retiredHead; at != end; at = next(header, at)) {

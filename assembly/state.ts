@@ -1,28 +1,40 @@
 /**
  * What can be asked of an engine, and its capabilities.
  */
-import { countObserver, observeVcpu } from "./atomic";
+import { countObserver, observeVcpu, ownPin } from "./atomic";
 import { KVM_DIRTY_LOG_INITIALLY_SET, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE } from "./dirtybitmap";
 import { E2BIG, EINVAL, OK } from "./errno";
 import { Header, Root } from "./layout";
-import { publishedRoot } from "./publish";
+import { enterSection, exitSection } from "./readers";
 import { generationOf } from "./roots";
 
 /** Smallest and largest dirty ring in bytes: 256 and 65,536 entries of 16 bytes. */
 const RING_BYTES_MIN: u32 = 4096;
 const RING_BYTES_MAX: u32 = 1048576;
 
-/** Publications so far. */
-export function commitNumber(header: usize): f64 {
-  return <f64>changetype<Root>(publishedRoot(header)).commit;
+/**
+ * Publications so far, as the line's own section sees it: unpinned, the root could be rebuilt while it is
+ * read.
+ */
+export function commitNumber(reader: usize): f64 {
+  enterSection(reader);
+  const commit = changetype<Root>(ownPin(reader)).commit;
+  exitSection(reader);
+  return <f64>commit;
 }
 
-/** Generation of an address space of the published layout. */
-export function generation(header: usize, asId: u32): f64 {
-  return <f64>generationOf(publishedRoot(header), asId);
+/** Generation of an address space, likewise. */
+export function generation(reader: usize, asId: u32): f64 {
+  enterSection(reader);
+  const value = generationOf(ownPin(reader), asId);
+  exitSection(reader);
+  return <f64>value;
 }
 
-/** 1 while a replaced layout still has readers: KVM's "update in progress" bit of the generation. */
+/**
+ * 1 while a replaced layout is not recycled: KVM's "update in progress" bit of the generation. It stays set
+ * after a commit that did not wait for all readers, until a later one. The lock must be held.
+ */
 export function graceOpen(header: usize): i32 {
   const engine = changetype<Header>(header);
   return engine.oldestRoot != engine.activeRoot ? 1 : 0;

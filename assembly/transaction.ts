@@ -296,7 +296,9 @@ function rollback(header: usize, retiredTail: u32): void {
   clearEffects(header);
 }
 
-/** True if the bitmap of `before` has no place in `after`, the record that takes over its slot (0: none does). */
+/**
+ * True if the bitmap of `before` has no place in `after`, the record that takes over its slot (0: none does).
+ */
 function logEnds(before: usize, after: usize): bool {
   if (before == 0 || before == after || changetype<Record>(before).bitmap == 0) return false;
   return after == 0 || changetype<Record>(after).bitmap != changetype<Record>(before).bitmap;

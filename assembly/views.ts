@@ -1,9 +1,9 @@
 /**
  * Views of the dirty consumers: each has its own bits, so that a harvest by one takes nothing from another.
  *
- * Readers set bits in the slot's live bitmap only, one read-modify-write each. Whoever holds the lock and wants to see
- * them first moves them from there into the pending bits of every view. A consumer's harvest moves its pending bits
- * to "in flight", where they stay until it says that it is done with them, or dies.
+ * Readers set bits in the slot's live bitmap only, one read-modify-write each. Whoever holds the lock and
+ * wants to see them first moves them from there into the pending bits of every view. A consumer's harvest
+ * moves its pending bits to "in flight", where they stay until it says that it is done with them, or dies.
  *
  * Invariants
  *  - A bitmap has views if a consumer exists; the first view is KVM's own log (GET and CLEAR).
@@ -50,7 +50,10 @@ export function growViews(header: usize, bitmap: usize, npages: u32, consumers: 
   return true;
 }
 
-/** Move the live bits of a record into the pending bits of every view. Into all of them before they are cleared. */
+/**
+ * Move the live bits of a record into the pending bits of every view. Into all of them before they are
+ * cleared.
+ */
 export function foldLive(record: usize): void {
   const bitmap: usize = changetype<Record>(record).bitmap;
   const head = headOf(bitmap);

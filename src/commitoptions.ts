@@ -29,8 +29,8 @@ export interface CommitOptions extends WaitOptions {
   /** Tell the changed guest ranges in the result. Off by default. */
   changed?: boolean;
   /**
-   * Give the final dirty log of every slot whose log the list ends, by deleting or replacing the slot: "get dirty log
-   * and delete" in one. Needs `wait`, and a call that may sleep. Off by default.
+   * Give the final dirty log of every slot whose log the list ends, by deleting or replacing the slot: "get
+   * dirty log and delete" in one. Needs `wait`, and a call that may sleep. Off by default.
    */
   takeDirty?: boolean;
 }

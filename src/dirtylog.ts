@@ -7,7 +7,9 @@ import type { MemoryViews } from "./memory.js";
 import { getRegion, REGION_WORDS, show, toU32 } from "./region.js";
 import type { Writer } from "./writer.js";
 
-/** The log of a slot that a list deleted or replaced: the pages that were dirty when its last reader had left. */
+/**
+ * The log of a slot that a list deleted or replaced: the pages that were dirty when its last reader had left.
+ */
 export interface EndedLog {
   /** Slot number, address space << 16 | id. */
   readonly slot: number;
@@ -55,8 +57,8 @@ function hashName(name: string): bigint {
 }
 
 /**
- * A view of the dirty pages of its own: what it harvests is taken from nobody else, and what others harvest, KVM's
- * log included, is not taken from it. The same name is the same consumer in every thread.
+ * A view of the dirty pages of its own: what it harvests is taken from nobody else, and what others harvest,
+ * KVM's log included, is not taken from it. The same name is the same consumer in every thread.
  */
 export class DirtyConsumer {
   readonly name: string;
@@ -101,8 +103,9 @@ export class DirtyConsumer {
   }
 
   /**
-   * Harvest a slot: its pages that are dirty for this consumer, as getDirtyLog lays them out. They stay in flight until
-   * `commit`; a harvest that is never settled, because its thread died, is in the next one again.
+   * Harvest a slot: its pages that are dirty for this consumer, as getDirtyLog lays them out. They stay in
+   * flight until `commit`; a harvest that is never settled, because its thread died, is in the next one
+   * again.
    * @throws KvmError EINVAL for a bad number, ENOENT without a log
    */
   begin(slot: number): Uint8Array {

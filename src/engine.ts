@@ -14,7 +14,7 @@ import { ERRNO, KvmError } from "./errno.js";
 import { compileEngine, instantiateEngine } from "./instantiate.js";
 import { type EngineExports, HEADER, HEADER_BYTES, LAYOUT_HASH } from "./layout.js";
 import { MemoryViews, placeInside, placeOwn } from "./memory.js";
-import { checkOptions, type EngineOptions } from "./options.js";
+import { checkOptions, type EngineOptions, requireSharing } from "./options.js";
 import {
   getRegion,
   type MappedRegion,
@@ -111,15 +111,16 @@ export class MemslotEngine {
   #batch = 0;
   #words: Uint32Array = new Uint32Array(0);
 
-  private constructor(wasm: EngineExports, handle: EngineHandle) {
-    this.handle = handle;
-    this.memory = handle.memory;
-    this.base = handle.base;
+  private constructor(wasm: EngineExports, { module, memory, base, owner }: EngineHandle) {
+    // Without owner and lock, which are this thread's and not those of whom it posts the handle to.
+    this.handle = { module, memory, base };
+    this.memory = memory;
+    this.base = base;
     this.#wasm = wasm;
-    this.#views = new MemoryViews(handle.memory);
-    this.owner = handle.owner ?? wasm.attachOwner(handle.base);
-    const header = this.#views.words(handle.base + HEADER_BYTES);
-    const field = (offset: number) => header[(handle.base + offset) / 4]!;
+    this.#views = new MemoryViews(memory);
+    this.owner = owner ?? wasm.attachOwner(base);
+    const header = this.#views.words(base + HEADER_BYTES);
+    const field = (offset: number) => header[(base + offset) / 4]!;
     this.addressSpaces = field(HEADER.addressSpaces);
     this.maxSlots = field(HEADER.maxSlots);
     this.maxVcpus = field(HEADER.maxVcpus);
@@ -128,15 +129,15 @@ export class MemslotEngine {
     this.maxPhysAddrBits = field(HEADER.maxPhysAddrBits);
     const bytes = 2 ** this.maxPhysAddrBits;
     const everything = Array.from({ length: this.addressSpaces }, (_, asId) => ({ asId, gpa: 0, bytes }));
-    const { memory, base, owner } = this;
     this.#writer = new Writer({
       wasm,
       memory,
       base,
-      owner,
+      owner: this.owner,
       views: this.#views,
       pageShift: this.pageShift,
       everything,
+      publications: () => this.publications,
     });
   }
 
@@ -200,7 +201,13 @@ export class MemslotEngine {
     if (this.#reader !== 0) this.#wasm.releaseReader(this.#reader);
     this.#reader = 0;
     this.#wasm = CLOSED;
-    this.#writer = new Writer({ ...this, wasm: CLOSED, views: this.#views, everything: [] });
+    this.#writer = new Writer({
+      ...this,
+      wasm: CLOSED,
+      views: this.#views,
+      everything: [],
+      publications: () => 0,
+    });
   }
 
   // ---- write: lists of updates ----
@@ -366,7 +373,7 @@ export class MemslotEngine {
    */
   reap(dead: number | { readonly owner: number }): number {
     const owner = typeof dead === "object" && dead !== null ? dead.owner : dead;
-    return this.#wasm.reapOwner(this.base, toU32(owner, "owner"));
+    return this.#wasm.reapOwner(this.base, this.owner, toU32(owner, "owner"));
   }
 
   /**
@@ -375,8 +382,12 @@ export class MemslotEngine {
    * worker.
    */
   superviseWorker(worker: SupervisedWorker): EngineHandle {
-    const owner = this.#wasm.attachOwner(this.base);
-    return supervise(worker, { ...this.handle, owner }, () => this.reap(owner));
+    requireSharing("superviseWorker");
+    const { base } = this;
+    const wasm = this.#wasm;
+    const owner = wasm.attachOwner(base);
+    // Not through this.reap: threads that outlive `close` must not wait for the dead.
+    return supervise(worker, { ...this.handle, owner }, () => wasm.reapOwner(base, this.owner, owner));
   }
 
   // ---- read: one-shot translations and snapshots ----
@@ -459,12 +470,12 @@ export class MemslotEngine {
   /** Generation of an address space: starts at its number, advances by the number of address spaces. */
   generation(asId = 0): number {
     this.#checkAsId(asId);
-    return this.#wasm.generation(this.base, asId);
+    return this.#wasm.generation(this.#readerOf(0), asId);
   }
 
   /** Publications so far, of all address spaces together. */
   get publications(): number {
-    return this.#wasm.commitNumber(this.base);
+    return this.#wasm.commitNumber(this.#readerOf(0));
   }
 
   #checkAsId(asId: number): void {

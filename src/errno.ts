@@ -49,7 +49,10 @@ export interface KvmErrorDetails {
   readonly index?: number;
   /** True when the new layout is in force although the call failed (ETIMEDOUT of a grace period). */
   readonly published?: boolean;
-  /** With `published` and the option `takeDirty`: the ended logs so far; readers of the old layout may add to them. */
+  /**
+   * With `published` and the option `takeDirty`: the ended logs so far; readers of the old layout may add to
+   * them.
+   */
   readonly dirty?: readonly EndedLog[];
   /** A sentence that replaces the general meaning of the error number. */
   readonly reason?: string;

@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0xea7df8fb;
+export const LAYOUT_HASH = 0x1f6f7482;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -231,7 +231,7 @@ export interface EngineExports {
   sectionCount(reader: number): number;
   missCount(reader: number): number;
   releaseReader(reader: number): void;
-  reapOwner(header: number, dead: number): number;
+  reapOwner(header: number, owner: number, dead: number): number;
   gpaToHva(reader: number, gpa: number): number;
   gpaToHvaRead(reader: number, gpa: number): number;
   gfnToSlot(reader: number, gfn: number): number;
@@ -260,8 +260,8 @@ export interface EngineExports {
   beginHarvest(header: number, slot: number, consumer: number): number;
   endHarvest(header: number, slot: number, consumer: number, abort: number): number;
   closeConsumer(header: number, consumer: number): void;
-  commitNumber(header: number): number;
-  generation(header: number, asId: number): number;
+  commitNumber(reader: number): number;
+  generation(reader: number, asId: number): number;
   graceOpen(header: number): number;
   observe(header: number, by: number): void;
   errorEntry(header: number): number;

@@ -65,13 +65,25 @@ function optional(value: unknown, name: string): number | undefined {
   return value === undefined ? undefined : integer(value, name, 0, 2 ** 32);
 }
 
+/**
+ * By name, because a page that is not isolated has shared memories but no SharedArrayBuffer to compare with.
+ */
 function isShared(memory: WebAssembly.Memory): boolean {
-  return typeof SharedArrayBuffer !== "undefined" && memory.buffer instanceof SharedArrayBuffer;
+  return Object.prototype.toString.call(memory.buffer) === "[object SharedArrayBuffer]";
 }
 
 function canShare(): boolean {
   const isolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated;
   return typeof SharedArrayBuffer !== "undefined" && isolated !== false;
+}
+
+/** @throws Error that tells what `what` lacks if this thread cannot share memory with others */
+export function requireSharing(what: string): void {
+  if (canShare()) return;
+  throw new Error(
+    `${what} needs a page that is cross-origin isolated: serve it with the headers ` +
+      '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp"',
+  );
 }
 
 /** @throws TypeError or RangeError naming the option */
@@ -92,6 +104,7 @@ export function checkOptions(options: EngineOptions): CheckedOptions {
   if (memory !== undefined && options.shared !== undefined && options.shared !== isShared(memory)) {
     throw new TypeError(`shared is ${options.shared}, but memory is ${isShared(memory) ? "" : "not "}shared`);
   }
+  if (options.shared === true) requireSharing("shared: true");
   const pageShift = integer(options.pageShift ?? 12, "pageShift", PAGE_SHIFT_MIN, PAGE_SHIFT_MAX);
   return {
     addressSpaces: integer(options.addressSpaces ?? 1, "addressSpaces", 1, ADDRESS_SPACES_MAX),

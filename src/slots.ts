@@ -1,6 +1,7 @@
 /**
- * Lists that change a live slot in ways that a single update refuses: resize, split, merge, READONLY. Each deletes and
- * creates in one list, so that no page that stays where it is is ever missing, and its dirty bit is kept.
+ * Lists that change a live slot in ways that a single update refuses: resize, split, merge, READONLY. Each
+ * deletes and creates in one list, so that no page that stays where it is is ever missing, and its dirty bit
+ * is kept.
  */
 import { show, toU32 } from "./region.js";
 import { KVM_MEM_READONLY, type MemoryRegion } from "./uapi.js";
@@ -71,7 +72,10 @@ export interface SlotBounds {
   end?: number;
 }
 
-/** Grow or shrink a slot at either end. @throws RangeError if nothing is left, or host memory would be negative */
+/**
+ * Grow or shrink a slot at either end. @throws RangeError if nothing is left, or host memory would be
+ * negative
+ */
 export function resizeSlot(slot: Slot, { start, end }: SlotBounds): Slot[] {
   const from = start ?? slot.guestPhysAddr;
   const to = end ?? slot.guestPhysAddr + slot.memorySize;

@@ -1,6 +1,7 @@
 /**
  * Proof of death. A worker of Node, Bun or Deno has an 'exit' event. A page's worker has none, so it holds a
- * Web Lock as long as it lives, and the page asks for the same lock: to be granted it is the proof.
+ * Web Lock as long as it lives and says so on a channel of the same name; then the page asks for the lock
+ * too, and to be granted it is the proof.
  */
 import type { EngineHandle } from "./engine.js";
 
@@ -9,8 +10,8 @@ export type SupervisedWorker =
   | { once(event: "exit", listener: () => void): unknown }
   | { postMessage(message: unknown): void; onmessageerror: unknown };
 
-/** Milliseconds between two looks whether the worker has taken its lock. */
-const LOOK_MS = 50;
+/** Life locks of this thread: it may attach more than once, and a lock is taken once. */
+const taken = new Map<string, Promise<void>>();
 
 function locks(): LockManager {
   const manager = globalThis.navigator?.locks;
@@ -19,14 +20,15 @@ function locks(): LockManager {
 }
 
 /** Call `died` once after the lock was held by the worker and is free again. */
-async function awaitRelease(name: string, died: () => void): Promise<void> {
+function awaitRelease(name: string, died: () => void): void {
   const manager = locks();
+  const channel = new BroadcastChannel(name);
   // A request before the worker's own would be granted at once and say that a worker died which has not
   // begun.
-  while (!(await manager.query()).held?.some((lock) => lock.name === name)) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-  }
-  await manager.request(name, async () => died());
+  channel.onmessage = () => {
+    channel.close();
+    void manager.request(name, async () => died());
+  };
 }
 
 /** The handle to post to `worker`; `died` is called when it is gone. */
@@ -39,18 +41,28 @@ export function supervise(worker: SupervisedWorker, handle: EngineHandle, died: 
     throw new TypeError("worker must be a Worker");
   }
   const lifeLock = `memslots-${crypto.randomUUID()}`;
-  void awaitRelease(lifeLock, died);
+  awaitRelease(lifeLock, died);
   return { ...handle, lifeLock };
 }
 
-/** In the worker: hold the handle's lock, if it has one, until this thread ends. */
-export function takeLifeLock({ lifeLock }: EngineHandle): Promise<void> {
-  if (lifeLock === undefined) return Promise.resolve();
-  return new Promise((taken, failed) => {
+/** Hold the lock until this thread ends. */
+function hold(name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
     const forever = () => {
-      taken();
+      const channel = new BroadcastChannel(name);
+      channel.postMessage("held");
+      channel.close();
+      resolve();
       return new Promise<never>(() => {});
     };
-    locks().request(lifeLock, forever).catch(failed);
+    locks().request(name, forever).catch(reject);
   });
+}
+
+/** In the worker: hold the handle's lock, if it has one, until this thread ends. */
+export async function takeLifeLock({ lifeLock }: EngineHandle): Promise<void> {
+  if (lifeLock === undefined) return;
+  let lock = taken.get(lifeLock);
+  if (lock === undefined) taken.set(lifeLock, (lock = hold(lifeLock)));
+  await lock;
 }

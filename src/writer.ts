@@ -53,6 +53,8 @@ export interface WriterTarget {
   base: number;
   owner: number;
   pageShift: number;
+  /** Number of publications so far. */
+  publications: () => number;
   /** All guest memory, for commits that change more ranges than can be told. */
   everything: readonly ChangedRange[];
 }
@@ -184,7 +186,7 @@ export class Writer {
   async synchronizeAsync(op: string, timeout: number): Promise<void> {
     const { wasm, base, owner } = this.#target;
     const left = deadline(timeout);
-    const commit = wasm.commitNumber(base);
+    const commit = this.#target.publications();
     const over = () => wasm.oldestCommit(base) >= commit || wasm.synchronizeReaders(base, owner, 0) === 0;
     while (!(await this.#retry(() => this.locked(op, 0, over), left, "EBUSY"))) {
       if (left() === 0) throw graceError(op);

@@ -1,6 +1,7 @@
 /**
- * `npm test`: every *.test.ts below test/, each in a process of its own and under a watchdog, because uvu has no
- * time limit and a stuck worker would hang the run. Arguments choose the files whose path contains one of them.
+ * `npm test`: every *.test.ts below test/, each in a process of its own and under a watchdog, because uvu has
+ * no time limit and a stuck worker would hang the run. Arguments choose the files whose path contains one of
+ * them.
  */
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";

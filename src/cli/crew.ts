@@ -1,6 +1,7 @@
 /**
- * Worker threads that use an engine, mostly as vCPUs, while this thread changes its map. Both ends of the talk with
- * them: the crew posts a task to each and gets one answer back, `serveTasks` is what a worker's file calls.
+ * Worker threads that use an engine, mostly as vCPUs, while this thread changes its map. Both ends of the
+ * talk with them: the crew posts a task to each and gets one answer back, `serveTasks` is what a worker's
+ * file calls.
  */
 import { once } from "node:events";
 import { parentPort, type Worker } from "node:worker_threads";

@@ -1,6 +1,6 @@
 /**
- * Where vCPUs look while a commit is made: guest ranges that are mapped before and after it. To find one of them
- * unmapped is to have run into a hole that nobody asked for.
+ * Where vCPUs look while a commit is made: guest ranges that are mapped before and after it. To find one of
+ * them unmapped is to have run into a hole that nobody asked for.
  */
 import type { EngineHandle } from "../engine.js";
 import { asIdOf } from "./commits.js";
@@ -16,7 +16,7 @@ export interface Probe extends GpaRange {
   readonly after: number;
 }
 
-/** The probes of all commits as they are posted to workers: those of commit c are firsts[c] .. firsts[c + 1] - 1. */
+/** The probes of all commits as they are posted to workers: those of commit c start at number firsts[c]. */
 export interface EncodedProbes {
   readonly fields: Float64Array;
   readonly firsts: Uint32Array;
@@ -37,8 +37,8 @@ export interface ProbeCount {
 }
 
 /**
- * The probes of a commit: its windows as far as there are any, because that is where a hole is known to be, and
- * otherwise all that stays mapped.
+ * The probes of a commit: its windows as far as there are any, because that is where a hole is known to be,
+ * and otherwise all that stays mapped.
  */
 export function probesOf(
   before: readonly Slot[],

@@ -1,12 +1,13 @@
 /**
- * Words that a writer shares with its vCPU workers: which step it is at, how many sections each vCPU has ended, and
- * when to stop. A writer that must not run ahead of its vCPUs waits for their sections, not for time.
+ * Words that a writer shares with its vCPU workers: which step it is at, how many sections each vCPU has
+ * ended, and when to stop. A writer that must not run ahead of its vCPUs waits for their sections, not for
+ * time.
  *
  *   line 0    step, stop, number of a vCPU that failed + 1
  *   line 1..  of one vCPU each: sections ended, the count at which to wake the writer (0: it does not wait)
  *
- * Both sides store before they load: the writer the count it waits for and then looks at the sections, a vCPU its
- * sections and then looks at that count. So one of them sees the other, and no wake-up is lost.
+ * Both sides store before they load: the writer the count it waits for and then looks at the sections, a vCPU
+ * its sections and then looks at that count. So one of them sees the other, and no wake-up is lost.
  */
 
 /** Words of a line: 128 bytes, so that no vCPU's store touches the line of another. */
@@ -59,7 +60,9 @@ export class Progress {
     if (wakeAt !== 0 && ((done - wakeAt) | 0) >= 0) this.#wake(line);
   }
 
-  /** vCPU: it can go on no longer. Its error reaches the writer by message, this only ends the wait for it. */
+  /**
+   * vCPU: it can go on no longer. Its error reaches the writer by message, this only ends the wait for it.
+   */
   fail(vcpu: number): void {
     Atomics.store(this.#words, FAILED, vcpu + 1);
     for (let line = LINE_WORDS; line < this.#words.length; line += LINE_WORDS) this.#wake(line);
@@ -71,8 +74,8 @@ export class Progress {
   }
 
   /**
-   * Writer: sleep until every vCPU has ended `sections` more sections; of two or more, the last has begun after what
-   * the writer did before the call.
+   * Writer: sleep until every vCPU has ended `sections` more sections; of two or more, the last has begun
+   * after what the writer did before the call.
    * @throws Error if a vCPU failed, or is stuck
    */
   awaitSections(sections: number): void {

@@ -9,9 +9,10 @@ import { AsLists, asIdOf, type CommitWindow, OneByOne } from "./commits.js";
 import { Crew } from "./crew.js";
 import { InputError } from "./jsonl.js";
 import type { ProbeCount } from "./probes.js";
-import { probeBoot, type SharedEngine } from "./probing.js";
+import { probeBoot } from "./probing.js";
 import { nothingReplayed, replayJson, replayText } from "./report.js";
 import { readTrace, type Trace } from "./trace.js";
+import type { SharedEngine } from "./watchedboot.js";
 
 const ADDRESS_SPACES_MAX = 4;
 /** KVM_CAP_NR_MEMSLOTS of x86, which the recorded VMM was given. */
@@ -106,7 +107,7 @@ export async function replayTrace(trace: Trace, engineClass: EngineClass, crew?:
       }
     }
     const { commits } = trace;
-    const probed = crew && (await probeBoot(commits, oneByOne.windows, addressSpaces, newEngine, crew));
+    const probed = crew && (await probeBoot(commits, oneByOne.windows, newEngine, crew));
     return {
       trace,
       oneByOne: outcomeOf(oneByOne, probed?.oneByOne),

@@ -1,6 +1,6 @@
 /**
- * A vCPU in a worker thread: looks up pages that stay mapped, section after section, and counts those it finds
- * unmapped. A file of its own in dist/, because a worker is started from a file.
+ * A vCPU in a worker thread: looks up pages that stay mapped, section after section, and counts those it
+ * finds unmapped. A file of its own in dist/, because a worker is started from a file.
  */
 import { HVA_BAD, MemslotEngine, type Vcpu } from "../index.js";
 import { serveTasks } from "./crew.js";

@@ -1,6 +1,6 @@
 /**
- * What holds for every list, on random ones: address space 0 takes the entries one by one, address space 1 the list,
- * and both begin each time with the same slots.
+ * What holds for every list, on random ones: address space 0 takes the entries one by one, address space 1
+ * the list, and both begin each time with the same slots.
  */
 import * as assert from "uvu/assert";
 import type { MemoryRegion } from "../../src/uapi.js";

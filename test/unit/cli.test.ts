@@ -52,6 +52,36 @@ test("replay --json prints one object per file and line, exactly of this shape",
   assert.match(stderr, /tcg-q35-1g-ovmf\.jsonl\.gz: no KVM updates, nothing to replay/);
 });
 
+test("replay --vcpus: vCPUs run into the windows one by one, and into nothing as lists", () => {
+  const file = `${TRACES}pc-1g-reset.jsonl.gz`;
+  const { status, stdout, stderr } = memslots(["replay", "--vcpus", "2", "--json", file]);
+  assert.is(status, 0);
+  assert.is(stderr, "");
+  const { oneByOne, list } = JSON.parse(stdout);
+  assert.equal(Object.keys(oneByOne).slice(-3), ["windowPages", "misses", "accesses"]);
+  assert.equal(Object.keys(list).slice(-3), ["windowPages", "misses", "accesses"]);
+  assert.ok(oneByOne.misses > 0 && oneByOne.accesses > oneByOne.misses);
+  assert.is(list.misses, 0);
+  assert.ok(list.accesses > 10_000);
+  const text = memslots(["replay", "--vcpus", "1", MICROVM]);
+  assert.is(text.status, 0);
+  assert.match(text.stdout, /pages unmapped +accesses of vCPUs +misses\n/);
+  assert.match(text.stdout, /as lists +3 +0 +0 +0 +0 +[\d,]+ +0\n/);
+});
+
+test("replay --vcpus of a trace without updates: nothing to look at", () => {
+  const { status, stdout } = memslots([
+    "replay",
+    "--vcpus",
+    "1",
+    "--json",
+    `${TRACES}tcg-q35-1g-ovmf.jsonl.gz`,
+  ]);
+  assert.is(status, 0);
+  const { oneByOne, list } = JSON.parse(stdout);
+  assert.equal([oneByOne.misses, oneByOne.accesses, list.misses, list.accesses], [0, 0, 0, 0]);
+});
+
 test("replay - reads standard input, gzipped or not", () => {
   const { status, stdout } = memslots(["replay", "-", "--json"], readFileSync(MICROVM));
   assert.is(status, 0);
@@ -74,7 +104,9 @@ test("bad input: exit code 1, the line named on standard error, the other files 
 });
 
 test("wrong usage: exit code 2 and nothing on standard output", () => {
-  for (const args of [[], ["replay"], ["replay", "--yaml", MICROVM], ["rewind", MICROVM], ["--yaml"]]) {
+  const vcpus = ["0", "65", "1.5", "-1", "0x2", "two", ""].map((n) => ["replay", "--vcpus", n, MICROVM]);
+  const others = [[], ["replay"], ["replay", "--yaml", MICROVM], ["rewind", MICROVM], ["--yaml"]];
+  for (const args of [...others, ...vcpus]) {
     const { status, stdout, stderr } = memslots(args);
     assert.is(status, 2, args.join(" "));
     assert.is(stdout, "", args.join(" "));

@@ -1,4 +1,7 @@
-/** Dirty pages across lists: carried by host page, taken with the delete, seen by several consumers, lost never. */
+/**
+ * Dirty pages across lists: carried by host page, taken with the delete, seen by several consumers, lost
+ * never.
+ */
 import {
   type ERRNO,
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
