@@ -14,7 +14,7 @@ import { COMMIT_BARRIER, COMMIT_WAIT, Header, REGION_BYTES, Region, Root } from 
 import { awaitReaders, holdVcpus, reclaim, releaseVcpus, takeGate } from "./publish";
 import { ownSectionOpen } from "./readers";
 import { recover } from "./recover";
-import { abandonTaken } from "./retired";
+import { abandonTaken } from "./recycle";
 import { rootAt } from "./roots";
 import { applyList, PUBLISHED } from "./transaction";
 

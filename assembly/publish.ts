@@ -24,7 +24,7 @@ import {
 } from "./atomic";
 import { GATE_CLOSED, Header, READER_BYTES, ROOTS, Root } from "./layout";
 import { readerLines, readerOf, vcpuInside } from "./readers";
-import { carryRetired, recycle } from "./retired";
+import { carryRetired, recycle } from "./recycle";
 import { rootAt, spareRoot } from "./roots";
 
 /** Looks at a pin before the writer sleeps: a section is mostly over in less. */

@@ -71,7 +71,8 @@ async function main(): Promise<void> {
       const outcome = await runFile(file);
       passed += outcome.passed;
       failed += outcome.failed;
-      const line = `${outcome.file}: ${outcome.passed} passed, ${outcome.failed} failed, ${outcome.seconds.toFixed(1)} s`;
+      const { file: name, seconds } = outcome;
+      const line = `${name}: ${outcome.passed} passed, ${outcome.failed} failed, ${seconds.toFixed(1)} s`;
       const notes = outcome.output.split("\n").filter((text) => /^(seed|skipped:)/.test(text.trim()));
       console.log([line, ...notes.map((text) => `  ${text.trim()}`)].join("\n"));
       if (outcome.failed > 0) console.log(outcome.output);

@@ -274,6 +274,15 @@ difference("Capabilities that do not concern slots are 0", (vm) => {
   assert.is(vm.checkExtension(KVM_CAP_USER_MEMORY_REGION_LIST), vm.maxListEntries);
 });
 
+difference("Dirty bits outlive a list", (vm) => {
+  vm.setUserMemoryRegion(pages(1, 0, 8, LOG));
+  vm.markDirty(5 * PAGE_SIZE);
+  const { userspaceAddr } = vm.slot(1)!;
+  const upper = { ...pages(2, 4, 4, LOG), userspaceAddr: userspaceAddr + 4 * PAGE_SIZE };
+  vm.setUserMemoryRegionList([{ ...pages(1, 0, 8), memorySize: 0 }, pages(1, 0, 4, LOG), upper]);
+  assert.equal(dirtyPages(vm.getDirtyLog(2)), [1]);
+});
+
 difference("A write is logged when it is told", (vm) => {
   vm.setUserMemoryRegion(pages(1, 0, 4, LOG));
   vm.gpaToHva(2 * PAGE_SIZE);

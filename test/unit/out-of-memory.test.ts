@@ -66,7 +66,7 @@ for (const shared of [true, false]) {
     }
   });
 
-  test(`${shared ? "shared" : "unshared"}: a list too long for the memory is ENOMEM, a shorter one still works`, async () => {
+  test(`${shared ? "shared" : "unshared"}: too long a list is ENOMEM, a shorter one works`, async () => {
     const memory = new WebAssembly.Memory({ initial: 16, maximum: 16, shared });
     const engine = await MemslotEngine.create({ memory, base: 0, size: await fixedBytes(memory) });
     const list = Array.from(

@@ -1,0 +1,47 @@
+/**
+ * The end of what replaced layouts kept alive: dirty bits are carried on, and the rest goes back to the pools.
+ */
+import { carryRecord } from "./carry";
+import { freeChunk } from "./chunks";
+import { freeBitmap } from "./dirtybitmap";
+import { Header, Record } from "./layout";
+import { freeRecord } from "./records";
+import { BITMAP_DIES, BITMAP_FATE, BITMAP_TAKEN, isChunk, nextPlace } from "./retired";
+
+/**
+ * Before what is retired up to `end` goes: carry the dirty bits of bitmaps that die into the layout `after`.
+ */
+export function carryRetired(header: usize, end: u32, after: usize): void {
+  const engine = changetype<Header>(header);
+  for (let at = engine.retiredHead; at != end; at = nextPlace(header, at)) {
+    const word = load<u32>(engine.retired + (at << 2));
+    if (!isChunk(header, word) && word & BITMAP_FATE) carryRecord(header, word & ~BITMAP_FATE, after);
+  }
+}
+
+/** What the caller was to get will not be asked for: those bitmaps die as the others. */
+export function abandonTaken(header: usize): void {
+  const engine = changetype<Header>(header);
+  for (let at = engine.retiredHead; at != engine.retiredTail; at = nextPlace(header, at)) {
+    const place = engine.retired + (at << 2);
+    const word = load<u32>(place);
+    if (!isChunk(header, word) && word & BITMAP_TAKEN) store<u32>(place, (word & ~BITMAP_FATE) | BITMAP_DIES);
+  }
+}
+
+/** Give everything up to `end` back to the pools. */
+export function recycle(header: usize, end: u32): void {
+  const engine = changetype<Header>(header);
+  let head = engine.retiredHead;
+  for (; head != end; head = nextPlace(header, head)) {
+    const word = load<u32>(engine.retired + (head << 2));
+    if (isChunk(header, word)) {
+      freeChunk(header, word);
+    } else {
+      const record: usize = word & ~BITMAP_FATE;
+      if (word & BITMAP_DIES) freeBitmap(header, changetype<Record>(record).bitmap);
+      freeRecord(header, record);
+    }
+  }
+  engine.retiredHead = end;
+}
