@@ -5,14 +5,22 @@
  *
  * Times are in milliseconds. 0 never sleeps, for threads that must not (a browser's page).
  */
-import { observeGate, observeLock, observeOrphan, sleepOnLock, tryLockWriter, unlockWriter } from "./atomic";
+import {
+  closeGate,
+  observeGate,
+  observeLock,
+  observeOrphan,
+  sleepOnLock,
+  tryLockWriter,
+  unlockWriter,
+} from "./atomic";
 import { stagingBytes } from "./create";
 import { freeBitmap } from "./dirtybitmap";
 import { E2BIG, EBUSY, EINVAL, ENOMEM, ETIMEDOUT, OK } from "./errno";
 import { allocHeap, freeHeap } from "./heap";
 import { COMMIT_BARRIER, COMMIT_WAIT, Header, REGION_BYTES, Region, Root } from "./layout";
 import { awaitReaders, holdVcpus, reclaim, releaseVcpus, takeGate } from "./publish";
-import { ownSectionOpen } from "./readers";
+import { ownSectionOpen, vcpuInside } from "./readers";
 import { recover } from "./recover";
 import { abandonTaken } from "./recycle";
 import { rootAt } from "./roots";
@@ -85,7 +93,8 @@ function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32
   const barrier = (mode & COMMIT_BARRIER) != 0;
   const gate = barrier && takeGate(header, owner);
   // Behind another owner's gate: should that owner die, its gate would open in the middle of this commit.
-  if (barrier && !gate && observeGate(header) != owner) return EBUSY;
+  // Behind an own one that beginPause has closed: vCPUs may be inside yet.
+  if (barrier && !gate && (observeGate(header) != owner || vcpuInside(header, owner) != 0)) return EBUSY;
   if (gate && !holdVcpus(header, owner, ms)) {
     releaseVcpus(header);
     return ETIMEDOUT;
@@ -153,6 +162,22 @@ export function pauseVcpus(header: usize, owner: u32, ms: i32): i32 {
   if (holdVcpus(header, owner, ms)) return OK;
   releaseVcpus(header);
   return ETIMEDOUT;
+}
+
+/**
+ * The same for a thread that must not sleep: OK closes the gate, and the vCPUs are held as soon as none is
+ * inside. The gate stays closed between its looks, or vCPUs that are inside at most times would never all be
+ * out at one of them.
+ */
+export function beginPause(header: usize, owner: u32): i32 {
+  if (!takeGate(header, owner)) return EBUSY;
+  closeGate(header);
+  return OK;
+}
+
+/** 1 if a vCPU of another thread than `owner` is inside a section. */
+export function vcpusInside(header: usize, owner: u32): i32 {
+  return vcpuInside(header, owner) != 0 ? 1 : 0;
 }
 
 /** Let the vCPUs go that `owner` holds: OK, or EINVAL. The lock must be held. */

@@ -14,6 +14,7 @@ export {
   batchOf,
   setAddressSpace,
   enterSection,
+  openSection,
   refreshSection,
   exitSection,
   kickVcpus,
@@ -40,6 +41,8 @@ export {
   synchronizeReaders,
   oldestCommit,
   pauseVcpus,
+  beginPause,
+  vcpusInside,
   resumeVcpus,
   unlockEngine,
 } from "./commit";

@@ -10,7 +10,7 @@ import { ownPin } from "./atomic";
 import { findEntry } from "./directory";
 import { markPageDirty } from "./dirtybitmap";
 import { Entry, Reader, Record, Root } from "./layout";
-import { batchOf, enterSection, exitSection } from "./readers";
+import { batchOf, exitSection, openSection } from "./readers";
 import { directoryOf, gfnIndexOf } from "./roots";
 import { KVM_MEM_READONLY } from "./validate";
 
@@ -68,7 +68,7 @@ function translate(reader: usize, root: usize, gpa: f64, refused: u32): f64 {
 }
 
 function translateAlone(reader: usize, gpa: f64, refused: u32): f64 {
-  enterSection(reader);
+  openSection(reader);
   const hva = translate(reader, ownPin(reader), gpa, refused);
   exitSection(reader);
   return hva;
@@ -93,7 +93,7 @@ export function gpaToHvaRead(reader: usize, gpa: f64): f64 {
 
 /** Slot number (address space << 16 | id) that maps frame `gfn`, or -1. Mirrors kvm_vcpu_gfn_to_memslot. */
 export function gfnToSlot(reader: usize, gfn: f64): i32 {
-  enterSection(reader);
+  openSection(reader);
   const record = findSlot(reader, ownPin(reader), gfnOf(gfn, 0));
   const slot = record == 0 ? -1 : <i32>changetype<Record>(record).slot;
   exitSection(reader);
@@ -104,7 +104,7 @@ export function gfnToSlot(reader: usize, gfn: f64): i32 {
  * The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors kvm_vcpu_mark_page_dirty.
  */
 export function markDirty(reader: usize, gpa: f64): void {
-  enterSection(reader);
+  openSection(reader);
   const gfn = gfnOf(gpa, changetype<Reader>(reader).pageShift);
   const record = findSlot(reader, ownPin(reader), gfn);
   if (record != 0) markPageDirty(record, gfn);
@@ -116,7 +116,7 @@ export function markDirty(reader: usize, gpa: f64): void {
  * `write` not 0: write translations.
  */
 export function translateMany(reader: usize, gpas: usize, hvas: usize, count: u32, write: u32): void {
-  enterSection(reader);
+  openSection(reader);
   const root = ownPin(reader);
   const refused = write != 0 ? KVM_MEM_READONLY : 0;
   const end = gpas + (count << 3);

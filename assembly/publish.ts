@@ -64,14 +64,16 @@ export function reclaim(header: usize): bool {
   return true;
 }
 
-/** A line of another thread than `owner` with a replaced layout pinned, 0 if there is none. */
-function readerBehind(header: usize, owner: u32): usize {
+/**
+ * A line with a replaced layout pinned, 0 if there is none: one of `owner` with `own`, else one of another thread.
+ */
+function readerBehind(header: usize, owner: u32, own: bool): usize {
   const root = publishedRoot(header);
   const lines = readerLines(header);
   let reader: usize = changetype<Header>(header).readers;
   for (let i: u32 = 0; i < lines; i++) {
     const pin = observePin(reader);
-    if (pin != 0 && pin != root && observeOwner(reader) != owner) return reader;
+    if (pin != 0 && pin != root && (observeOwner(reader) == owner) == own) return reader;
     reader += READER_BYTES;
   }
   return 0;
@@ -86,11 +88,10 @@ export function awaitReaders(header: usize, owner: u32, ms: i32): bool {
   let spins = SPINS;
   let left = ms;
   while (!reclaim(header)) {
-    const reader = readerBehind(header, owner);
+    const reader = readerBehind(header, owner, false);
     if (reader == 0) {
-      // What is left is a section of this thread, unless the last reader has gone since the look at the
-      // roots.
-      reclaim(header);
+      // Either the last one has just left, or was only about to find its root replaced: look again.
+      if (readerBehind(header, owner, true) == 0) continue;
       return true;
     }
     if (spins > 0) {

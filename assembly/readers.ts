@@ -136,14 +136,24 @@ function noteCommit(reader: usize, root: usize): bool {
   return changed;
 }
 
+/**
+ * Begin a section, or nest into the open one, for lookups of our own: the caller's next enterSection still tells
+ * whether the layout has changed since its last.
+ */
+export function openSection(reader: usize): void {
+  const line = changetype<Reader>(reader);
+  line.depth += 1;
+  if (line.depth == 1) pinNewest(reader);
+}
+
 /** Begin a section, or nest into the open one. True if the layout changed since the last section. */
 export function enterSection(reader: usize): bool {
   const line = changetype<Reader>(reader);
-  line.depth += 1;
+  openSection(reader);
   if (line.depth != 1) return false;
   line.sections += 1;
   if (observeRequest(reader) != 0) postRequest(reader, 0);
-  return noteCommit(reader, pinNewest(reader));
+  return noteCommit(reader, ownPin(reader));
 }
 
 /** End a section, or its innermost nesting. */

@@ -5,7 +5,7 @@ import { countObserver, observeVcpu, ownPin } from "./atomic";
 import { KVM_DIRTY_LOG_INITIALLY_SET, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE } from "./dirtybitmap";
 import { E2BIG, EINVAL, OK } from "./errno";
 import { Header, Root } from "./layout";
-import { enterSection, exitSection } from "./readers";
+import { exitSection, openSection } from "./readers";
 import { generationOf } from "./roots";
 
 /** Smallest and largest dirty ring in bytes: 256 and 65,536 entries of 16 bytes. */
@@ -17,7 +17,7 @@ const RING_BYTES_MAX: u32 = 1048576;
  * read.
  */
 export function commitNumber(reader: usize): f64 {
-  enterSection(reader);
+  openSection(reader);
   const commit = changetype<Root>(ownPin(reader)).commit;
   exitSection(reader);
   return <f64>commit;
@@ -25,7 +25,7 @@ export function commitNumber(reader: usize): f64 {
 
 /** Generation of an address space, likewise. */
 export function generation(reader: usize, asId: u32): f64 {
-  enterSection(reader);
+  openSection(reader);
   const value = generationOf(ownPin(reader), asId);
   exitSection(reader);
   return <f64>value;

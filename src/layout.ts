@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x1f6f7482;
+export const LAYOUT_HASH = 0x92f6b751;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -224,6 +224,7 @@ export interface EngineExports {
   batchOf(reader: number): number;
   setAddressSpace(reader: number, asId: number): number;
   enterSection(reader: number): number;
+  openSection(reader: number): void;
   refreshSection(reader: number): number;
   exitSection(reader: number): void;
   kickVcpus(header: number): void;
@@ -250,6 +251,8 @@ export interface EngineExports {
   synchronizeReaders(header: number, owner: number, ms: number): number;
   oldestCommit(header: number): number;
   pauseVcpus(header: number, owner: number, ms: number): number;
+  beginPause(header: number, owner: number): number;
+  vcpusInside(header: number, owner: number): number;
   resumeVcpus(header: number, owner: number): number;
   unlockEngine(header: number): void;
   getDirtyLog(header: number, slot: number): number;

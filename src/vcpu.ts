@@ -83,7 +83,7 @@ export interface VcpuTarget {
 
 /** `vcpu.translate` of one reader line. */
 function batchTranslation({ wasm, memory, views }: VcpuTarget, reader: number): Vcpu["translate"] {
-  const { enterSection, exitSection, translateBatch, translateMany } = wasm;
+  const { openSection, exitSection, translateBatch, translateMany } = wasm;
   const batch = wasm.batchOf(reader) >>> 0;
   const first = batch / 8;
   return (gpas, hvas, write = true) => {
@@ -93,7 +93,7 @@ function batchTranslation({ wasm, memory, views }: VcpuTarget, reader: number): 
       translateMany(reader, gpas.byteOffset, hvas.byteOffset, count, write ? 1 : 0);
       return;
     }
-    enterSection(reader);
+    openSection(reader);
     const scratch = views.doubles(batch + BATCH_ENTRIES * 8);
     for (let done = 0; done < count; done += BATCH_ENTRIES) {
       const n = Math.min(BATCH_ENTRIES, count - done);

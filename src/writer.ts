@@ -198,17 +198,26 @@ export class Writer {
   pause(op: string, timeout: number): void {
     const { owner } = this.#target;
     const result = this.locked(op, timeout, (wasm, base, ms) => wasm.pauseVcpus(base, owner, ms));
-    if (result === -ERRNO.EBUSY) throw new KvmError(result, op, { reason: "the vCPUs are held already" });
-    if (result < 0) throw new KvmError(result, op, { reason: "a vCPU did not leave its section in time" });
+    if (result < 0) throw pauseError(result, op);
   }
 
   /** The same without sleeping. */
   async pauseAsync(op: string, timeout: number): Promise<void> {
-    const attempt = () => {
-      this.#target.wasm.kickVcpus(this.#target.base);
-      this.pause(op, 0);
+    const { wasm, base, owner } = this.#target;
+    const left = deadline(timeout);
+    const close = () => {
+      const result = this.locked(op, 0, () => wasm.beginPause(base, owner));
+      if (result < 0) throw pauseError(result, op);
     };
-    await this.#retry(attempt, deadline(timeout), "EBUSY", "ETIMEDOUT");
+    await this.#retry(close, left, "EBUSY");
+    while (wasm.vcpusInside(base, owner) !== 0) {
+      if (left() === 0) {
+        await this.resumeAsync(op);
+        throw pauseError(-ERRNO.ETIMEDOUT, op);
+      }
+      wasm.kickVcpus(base);
+      await this.#turn();
+    }
   }
 
   /** Let the vCPUs go. @throws KvmError EINVAL if this writer does not hold them */
@@ -282,6 +291,12 @@ function graceError(op: string, dirty?: readonly EndedLog[]): KvmError {
     published: true,
     reason: "the new layout is in force, but a reader has not left the old one",
   });
+}
+
+function pauseError(errno: number, op: string): KvmError {
+  const held = errno === -ERRNO.EBUSY;
+  const reason = held ? "the vCPUs are held already" : "a vCPU did not leave its section in time";
+  return new KvmError(errno, op, { reason });
 }
 
 function observeError(op: string): KvmError {

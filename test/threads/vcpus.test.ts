@@ -316,6 +316,22 @@ test("a vCPU switches its address space, and its cached slot stays behind", asyn
   vcpu.exit();
 });
 
+test("one-shot lookups leave the news of a change to the next section", async () => {
+  const engine = await MemslotEngine.create();
+  const vcpu = engine.vcpu();
+  vcpu.enter();
+  vcpu.exit();
+  engine.setUserMemoryRegion(region(0, 0, 4, 10));
+  vcpu.gpaToHva(0);
+  vcpu.gfnToSlot(0);
+  vcpu.markDirty(0);
+  vcpu.translate(new Float64Array(100), new Float64Array(100));
+  assert.is(vcpu.enter(), true);
+  vcpu.exit();
+  assert.is(vcpu.enter(), false);
+  vcpu.exit();
+});
+
 test("changed ranges: what moved, vanished or came, not what a split leaves in place", async () => {
   const engine = await MemslotEngine.create({ addressSpaces: 2 });
   const changed = (list: MappedRegion[]) => engine.setUserMemoryRegionList(list, { changed: true }).changed;
