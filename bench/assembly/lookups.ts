@@ -1,0 +1,33 @@
+/**
+ * Lookups in a loop: `count` keys from `keys` on. The published layout does not change meanwhile. They are
+ * inlined, as those of the native yardsticks are.
+ */
+import { findEntry } from "../../assembly/directory";
+import { Entry } from "../../assembly/layout";
+import { gpaToHva } from "../../assembly/lookup";
+import { publishedRoot } from "../../assembly/publish";
+import { directoryOf, gfnIndexOf } from "../../assembly/roots";
+
+/** The index alone: u64 frames -> sum of the records found. */
+export function searchEach(header: usize, keys: usize, count: u32): f64 {
+  const directory = directoryOf(publishedRoot(header), gfnIndexOf(0));
+  const end = keys + (count << 3);
+  let sum: u64 = 0;
+  for (; keys < end; keys += 8) {
+    const gfn = load<u64>(keys);
+    const entry = changetype<Entry>(inline.always(findEntry(directory, gfn)));
+    sum += <u64>select<u32>(entry.record, 0, gfn - entry.key < <u64>entry.npages);
+  }
+  return <f64>sum;
+}
+
+/**
+ * As emulators call it: f64 guest addresses -> sum of the host addresses. A section must be open for one
+ * layout.
+ */
+export function translateEach(reader: usize, keys: usize, count: u32): f64 {
+  const end = keys + (count << 3);
+  let sum: f64 = 0;
+  for (; keys < end; keys += 8) sum += inline.always(gpaToHva(reader, load<f64>(keys)));
+  return sum;
+}

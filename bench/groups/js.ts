@@ -1,0 +1,154 @@
+/**
+ * Lookups called from JavaScript, one call per address, against what npm has.
+ */
+import { type MappedRegion, MemslotEngine, type Vcpu } from "memslots";
+import { type KeyPattern, KeyStreams } from "../data/keys.js";
+import { shuffledRegions } from "../data/lists.js";
+import { makeSlots, PAGE_BYTES, type Slots } from "../data/slots.js";
+import {
+  type Case,
+  type Entrant,
+  type Group,
+  type Results,
+  type Row,
+  ratios,
+  type Scale,
+} from "../harness/case.js";
+import {
+  binarySearch,
+  binarySearchLastHit,
+  nodeIntervalTree,
+  type PeerKind,
+  peers,
+  sortedBTree,
+} from "../peers/index.js";
+
+export const VCPU = "vcpu.gpaToHva in a section";
+const ONE_SHOT = "engine.gpaToHva";
+/** Longest list of an engine whose filling is no longer: its default. */
+const LIST_ENTRIES = 4096;
+/** Engines of the case that asks whether more of them in one process slow each other down. */
+const MANY = 8;
+
+export async function filledEngine(regions: readonly MappedRegion[], slots: number): Promise<MemslotEngine> {
+  const engine = await MemslotEngine.create({
+    maxSlots: slots,
+    maxListEntries: Math.max(LIST_ENTRIES, regions.length),
+  });
+  engine.setUserMemoryRegionList(regions);
+  return engine;
+}
+
+/** Guest addresses in bytes, a view per stream. */
+export function gpasOf(slots: Slots, pattern: KeyPattern, { jsKeys, jsStreams }: Scale): Float64Array[] {
+  const keys = new KeyStreams(slots, pattern, jsKeys, jsStreams);
+  return keys.views(keys.all.map((gfn) => gfn * PAGE_BYTES));
+}
+
+function sumOfVcpu(vcpu: Vcpu, gpas: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < gpas.length; i++) sum += vcpu.gpaToHva(gpas[i]!);
+  return sum;
+}
+
+function sumOfOneShots(engine: MemslotEngine, gpas: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < gpas.length; i++) sum += engine.gpaToHva(gpas[i]!);
+  return sum;
+}
+
+async function entrants(n: number, pattern: KeyPattern, scale: Scale): Promise<Entrant[]> {
+  const slots = makeSlots("dense", n);
+  const regions = shuffledRegions(slots);
+  const streams = gpasOf(slots, pattern, scale);
+  const gpas = (round: number): Float64Array => streams[round % streams.length]!;
+  const operations = scale.jsKeys;
+  const engine = await filledEngine(regions, n);
+  const vcpu = engine.vcpu();
+  vcpu.enter();
+  const fromPeer = ({ name, create }: PeerKind): Entrant => ({
+    name,
+    foreign: true,
+    build() {
+      const peer = create(regions);
+      return { operations, batch: (round) => peer.lookups(gpas(round)) };
+    },
+  });
+  return [
+    { name: VCPU, build: () => ({ operations, batch: (round) => sumOfVcpu(vcpu, gpas(round)) }) },
+    { name: ONE_SHOT, build: () => ({ operations, batch: (round) => sumOfOneShots(engine, gpas(round)) }) },
+    ...[binarySearch, binarySearchLastHit, ...peers].map(fromPeer),
+  ];
+}
+
+/** Each batch belongs to the next of several engines. */
+async function manyEngines(n: number, scale: Scale): Promise<Entrant[]> {
+  const slots = makeSlots("dense", n);
+  const regions = shuffledRegions(slots);
+  const streams = gpasOf(slots, "uniform", scale);
+  const vcpus: Vcpu[] = [];
+  for (let i = 0; i < MANY; i++) {
+    const vcpu = (await filledEngine(regions, n)).vcpu();
+    vcpu.enter();
+    vcpus.push(vcpu);
+  }
+  return [
+    {
+      name: `${MANY} engines in turns`,
+      build: () => ({
+        operations: scale.jsKeys,
+        batch: (round) => sumOfVcpu(vcpus[round % MANY]!, streams[round % streams.length]!),
+      }),
+    },
+  ];
+}
+
+const UNIFORM = "js uniform";
+const MIX = "js mix";
+const MANY_ENGINES = "js many engines";
+const FEW = 64;
+
+function cases(scale: Scale): Case[] {
+  const { sizes } = scale;
+  return [
+    ...sizes.map((n) => ({
+      name: UNIFORM,
+      n,
+      unit: "lookup",
+      prepare: () => entrants(n, "uniform", scale),
+    })),
+    ...sizes.map((n) => ({ name: MIX, n, unit: "lookup", prepare: () => entrants(n, "mix", scale) })),
+    { name: MANY_ENGINES, n: FEW, unit: "lookup", prepare: () => manyEngines(FEW, scale) },
+  ];
+}
+
+function rows(results: Results): Row[] {
+  const many = results.figure(MANY_ENGINES, FEW, `${MANY} engines in turns`)?.median;
+  const one = results.figure(UNIFORM, FEW, VCPU)?.median;
+  return [
+    ...ratios(results, "J1", UNIFORM, VCPU, binarySearch.name, { 64: 0.4, 512: 0.3, 4096: 0.25, 32764: 0.3 }),
+    ...ratios(results, "J2", MIX, VCPU, binarySearchLastHit.name, {
+      8: 1.2,
+      64: 1.0,
+      512: 0.85,
+      4096: 0.75,
+      32764: 0.8,
+    }),
+    ...ratios(results, "J3", UNIFORM, VCPU, sortedBTree.name, { 512: 0.25, 4096: 0.25 }),
+    ...ratios(results, "J4", UNIFORM, VCPU, nodeIntervalTree.name, { 512: 0.03, 4096: 0.03 }),
+    {
+      id: "J5",
+      what: `${MANY} engines in one process / one engine`,
+      n: String(FEW),
+      measured: many !== undefined && one !== undefined ? many / one : undefined,
+      skipped: "not run",
+    },
+  ];
+}
+
+export const js: Group = {
+  name: "js",
+  about: "lookups called from JavaScript, against npm packages",
+  cases,
+  rows,
+};
