@@ -71,6 +71,7 @@ async function measureGroups(chosen: readonly Group[]): Promise<CaseResult[]> {
       console.log(caseTable(result));
       results.push(result);
     }
+    if (group.report !== undefined) console.log(group.report(new Results(results), fullScale));
   }
   return results;
 }

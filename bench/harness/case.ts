@@ -41,6 +41,12 @@ export interface Quantity {
   readonly bytes: number;
 }
 
+/** A competitor with threads of its own, which has measured itself: times in nanoseconds per operation. */
+export interface Measured {
+  readonly name: string;
+  readonly samples: readonly number[];
+}
+
 export interface Case {
   /** Unique together with `n`. */
   readonly name: string;
@@ -49,7 +55,7 @@ export interface Case {
   /** What one operation is, for the report. */
   readonly unit: string;
   readonly rounds?: number;
-  prepare(): Promise<readonly (Entrant | Quantity | Skipped)[]>;
+  prepare(): Promise<readonly (Entrant | Measured | Quantity | Skipped)[]>;
 }
 
 /** Times of one competitor in nanoseconds per operation, or bytes. */
@@ -114,6 +120,8 @@ export interface Group {
   readonly about: string;
   cases(scale: Scale): readonly Case[];
   rows(results: Results, scale: Scale): readonly Row[];
+  /** What the group shows besides, at the end of its cases. */
+  report?(results: Results, scale: Scale): string;
 }
 
 /** Figures by case, size and competitor. */

@@ -2,6 +2,7 @@
  * All groups, in the order of the report, and their sizes.
  */
 import { batch } from "../groups/batch.js";
+import { boot } from "../groups/boot.js";
 import { commit } from "../groups/commit.js";
 import { hva } from "../groups/hva.js";
 import { js } from "../groups/js.js";
@@ -11,7 +12,7 @@ import { memory } from "../groups/memory.js";
 import { sync } from "../groups/sync.js";
 import type { Group, Scale } from "./case.js";
 
-export const groups: readonly Group[] = [lookup, js, batch, commit, hva, sync, memory, kvm];
+export const groups: readonly Group[] = [lookup, js, batch, commit, hva, sync, boot, memory, kvm];
 
 export const fullScale: Scale = {
   smoke: false,

@@ -7,7 +7,7 @@
  * because no batch awaits anything.
  */
 import { Bench } from "tinybench";
-import type { Case, CaseResult, Figure, Quantity, Skipped } from "./case.js";
+import type { Case, CaseResult, Figure, Measured, Quantity, Skipped } from "./case.js";
 import { hashOf } from "./hash.js";
 import { prepareRunner, type Runner, takeSample } from "./sample.js";
 import { median, quartileSpread } from "./statistics.js";
@@ -34,6 +34,7 @@ export async function measureCase(one: Case, { smoke }: MeasureOptions): Promise
   const entrants = await one.prepare();
   const skipped = entrants.filter((entrant): entrant is Skipped => "skipped" in entrant);
   const quantities = entrants.filter((entrant): entrant is Quantity => "bytes" in entrant);
+  const measured = entrants.filter((entrant): entrant is Measured => "samples" in entrant);
   const runners: Runner[] = [];
   for (const entrant of entrants) if ("build" in entrant) runners.push(await prepareRunner(entrant));
   for (let repeat = 0; runners.length > 0 && repeat <= REPEATS_MAX; repeat++) {
@@ -52,7 +53,7 @@ export async function measureCase(one: Case, { smoke }: MeasureOptions): Promise
     name: one.name,
     n: one.n,
     unit: one.unit,
-    figures: [...finished.map(figureOf), ...quantities.map(figureOfBytes)],
+    figures: [...[...finished, ...measured].map(figureOf), ...quantities.map(figureOfBytes)],
     skipped: [...skipped, ...failed],
   };
 }
@@ -107,7 +108,12 @@ function checkBatches(one: Case, runners: readonly Runner[]): void {
   }
 }
 
-function figureOf({ name, samples, setupMs, hash }: Runner): Figure {
+function figureOf({
+  name,
+  samples,
+  setupMs = 0,
+  hash = "",
+}: Measured & Partial<Pick<Runner, "setupMs" | "hash">>): Figure {
   return {
     name,
     in: "ns",

@@ -1,0 +1,93 @@
+/** The package in a real browser: a page with module workers, cross-origin isolated, under a strict policy, and not. */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { type BrowserKind, CHROMIUM, findBrowser, isRequired, launch } from "./browsers.js";
+import {
+  ALONE_SCENARIOS,
+  type Facts,
+  ISOLATED_SCENARIOS,
+  type Scenarios,
+  STRICT_SCENARIOS,
+} from "./client/scenarios.js";
+import { type Headers, ISOLATED, STRICT, startServer } from "./server.js";
+import { Tab } from "./tab.js";
+
+const server = suite("server");
+
+server("the headers of isolation on every answer, and on none", async () => {
+  for (const headers of [{}, ISOLATED, { ...ISOLATED, ...STRICT }]) {
+    const { url, close } = await startServer(headers);
+    for (const path of ["", "dist/index.js", "test/browser/client/worker.ts", "favicon.ico"]) {
+      const response = await fetch(url + path);
+      assert.ok(response.ok, path);
+      for (const name of Object.keys({ ...ISOLATED, ...STRICT })) {
+        assert.is(response.headers.get(name), (headers as Headers)[name] ?? null, `${path} ${name}`);
+      }
+    }
+    await close();
+  }
+});
+
+server("modules without types and with paths, and no file beside them", async () => {
+  const { url, close } = await startServer({});
+  const text = await (await fetch(`${url}test/browser/client/worker.js`)).text();
+  assert.not.match(text, "interface");
+  const steps = await (await fetch(`${url}test/browser/client/steps.ts`)).text();
+  assert.match(steps, /from "\/dist\/index\.js"/);
+  for (const path of ["package.json", "dist/../package.json", "dist/%2e%2e/package.json", "dist/none.js"]) {
+    assert.is((await fetch(url + path)).status, 404, path);
+  }
+  await close();
+});
+
+server.run();
+
+/** One page under `headers` per scenario. */
+function pages(kind: BrowserKind, path: string, title: string, headers: Headers, scenarios: Scenarios): void {
+  const test = suite<{ url: string; open(): Promise<Tab>; close(): Promise<void> }>(`${kind.name}, ${title}`);
+  test.before(async (context) => {
+    const { url, close } = await startServer(headers);
+    const launched = await launch(kind, path);
+    context.open = () => Tab.open(launched.browser, url);
+    context.close = async () => {
+      await launched.close();
+      await close();
+    };
+  });
+  test.after(({ close }) => close());
+  for (const name of Object.keys(scenarios)) {
+    test(name, async ({ open }) => {
+      const tab = await open();
+      const start = performance.now();
+      try {
+        const facts = await tab.run(name);
+        console.log(`\n${name}: ${((performance.now() - start) / 1000).toFixed(1)} s${shown(facts)}`);
+      } finally {
+        await tab.close();
+      }
+    });
+  }
+  test.run();
+}
+
+function shown(facts: Facts): string {
+  return Object.entries(facts)
+    .map(([name, value]) => `, ${name} ${value}`)
+    .join("");
+}
+
+for (const kind of [CHROMIUM]) {
+  const path = findBrowser(kind);
+  if (path !== undefined) {
+    pages(kind, path, "isolated", ISOLATED, ISOLATED_SCENARIOS);
+    pages(kind, path, "isolated, strict policy", { ...ISOLATED, ...STRICT }, STRICT_SCENARIOS);
+    pages(kind, path, "not isolated", {}, ALONE_SCENARIOS);
+    continue;
+  }
+  console.log(`skipped: no ${kind.name}`);
+  const missing = suite(kind.name);
+  missing("is not required", () => {
+    assert.is(isRequired(kind), false, `REQUIRED_BROWSERS names it, PATH has none of ${kind.commands}`);
+  });
+  missing.run();
+}

@@ -1,0 +1,27 @@
+/** All scenarios by name: those of a page that is cross-origin isolated, and those of one that is not. */
+import { ALONE } from "./alone.js";
+import { BLOCKING } from "./blocking.js";
+import { DEATH } from "./death.js";
+import { GATE } from "./gate.js";
+import { LISTS } from "./lists.js";
+import { MEMORY } from "./memory.js";
+import { NESTED } from "./nested.js";
+
+/** What a scenario measured. */
+export type Facts = Readonly<Record<string, string | number | boolean>>;
+
+export type Scenarios = Readonly<Record<string, () => Promise<Facts>>>;
+
+export const ISOLATED_SCENARIOS: Scenarios = {
+  ...LISTS,
+  ...BLOCKING,
+  ...DEATH,
+  ...GATE,
+  ...MEMORY,
+  ...NESTED,
+};
+
+/** Enough to load everything, start workers and end them, under a policy that forbids to run text. */
+export const STRICT_SCENARIOS: Scenarios = { ...MEMORY, ...GATE };
+
+export const ALONE_SCENARIOS: Scenarios = ALONE;
