@@ -23,7 +23,8 @@ test("the error numbers of the core are those of the facade", () => {
 test("the flags of the core are those of the facade", () => {
   const constants = [...text("assembly/validate.ts").matchAll(/export const (KVM_\w+): u32 = (\d+);/g)];
   assert.ok(constants.length >= 3);
-  for (const [, name, number] of constants) assert.is(uapi[name as keyof typeof uapi], Number(number), name);
+  const facade = new Map<string, unknown>(Object.entries(uapi));
+  for (const [, name, number] of constants) assert.is(facade.get(name!), Number(number), name);
 });
 
 test.run();
