@@ -363,6 +363,8 @@ function publish(header: usize, mode: u32): void {
 function build(header: usize, count: u32, version2: bool): i32 {
   for (let entry: u32 = 0; entry < count; entry++) {
     const result = stageEntry(header, entry, version2);
+    // An empty pool is the fault of no entry.
+    if (result == EBUSY) return EBUSY;
     if (result != OK) return refuse(header, entry, result);
   }
   if (dropNullEffects(header) == 0) return UNCHANGED;
