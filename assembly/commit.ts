@@ -90,6 +90,7 @@ function apply(header: usize, owner: u32, count: u32, version2: bool, mode: u32,
 }
 
 function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32, ms: i32): i32 {
+  changetype<Header>(header).errorEntry = -1;
   const barrier = (mode & COMMIT_BARRIER) != 0;
   const gate = barrier && takeGate(header, owner);
   // Behind another owner's gate: should that owner die, its gate would open in the middle of this commit.

@@ -86,6 +86,12 @@ function scanForSlot(directory: usize, slot: u32): usize {
   return 0;
 }
 
+/** True if a layout has this very record where the record says. */
+function holdsRecord(directory: usize, record: usize): bool {
+  const entry = changetype<Entry>(findEntry(directory, changetype<Record>(record).baseGfn));
+  return <usize>entry.record == record && entry.npages != 0;
+}
+
 /**
  * The slot with number `slot` in the scratch area: 1, or 0 if there is none, or a negative
  * errno. The id table belongs to the writer and may be a commit ahead or behind, so what it says
@@ -96,10 +102,8 @@ export function slotByNumber(reader: usize, slot: u32): i32 {
   const key = slotKey(line.header, slot);
   if (key < 0) return key;
   let record = recordOf(line.header, key);
-  if (record == 0) return 0;
   const directory = directoryOf(ownPin(reader), gfnIndexOf(slot >> 16));
-  const entry = changetype<Entry>(findEntry(directory, changetype<Record>(record).baseGfn));
-  if (<usize>entry.record != record || entry.npages == 0) record = scanForSlot(directory, slot);
+  if (record == 0 || !holdsRecord(directory, record)) record = scanForSlot(directory, slot);
   if (record == 0) return 0;
   putRegion(batchOf(reader), record, line.pageShift, 0, changetype<Record>(record).npages);
   return 1;
