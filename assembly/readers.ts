@@ -149,10 +149,11 @@ export function openSection(reader: usize): void {
 /** Begin a section, or nest into the open one. True if the layout changed since the last section. */
 export function enterSection(reader: usize): bool {
   const line = changetype<Reader>(reader);
+  // Before the pin: who publishes and then asks would else lose the request to a section of the old layout.
+  if (line.depth == 0 && observeRequest(reader) != 0) postRequest(reader, 0);
   openSection(reader);
   if (line.depth != 1) return false;
   line.sections += 1;
-  if (observeRequest(reader) != 0) postRequest(reader, 0);
   return noteCommit(reader, ownPin(reader));
 }
 

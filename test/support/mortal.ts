@@ -1,6 +1,7 @@
 /**
  * A core that dies on demand: the built wasm, instrumented so that each store calls out first. The call may
- * throw, which ends the wasm function right there, as a killed thread ends: lock held, notebook half-written.
+ * throw, which ends the wasm function right there, as a killed thread ends: lock held, notebook half-written;
+ * or let another thread's work happen just then.
  */
 import { readFileSync } from "node:fs";
 import binaryen from "assemblyscript/binaryen";
@@ -17,6 +18,12 @@ export interface MortalEngine {
   readonly stores: number;
   /** Die before the `store`-th store from now on, counted from 1; 0 lives. */
   dieAt(store: number): void;
+  /** Do `work` before the `store`-th store from now on, as if another thread did it. */
+  interruptAt(store: number, work: () => void): void;
+}
+
+function die(store: number): never {
+  throw new Death(`store ${store}`);
 }
 
 const modules = new Map<string, WebAssembly.Module>();
@@ -39,11 +46,12 @@ export function mortal({ memory }: EngineHandle): MortalEngine {
   const shared = memory.buffer instanceof SharedArrayBuffer;
   let stores = 0;
   let last = 0;
+  let end: (store: number) => void = die;
   const value = (_id: number, passed: unknown) => passed;
   const hooks: Record<string, unknown> = {
     store_ptr(_id: number, _bytes: number, _offset: number, address: number): number {
       stores++;
-      if (stores === last) throw new Death(`store ${stores}`);
+      if (stores === last) end(stores);
       return address;
     },
     load_ptr: (_id: number, _bytes: number, _offset: number, address: number) => address,
@@ -65,6 +73,11 @@ export function mortal({ memory }: EngineHandle): MortalEngine {
     },
     dieAt(store: number): void {
       last = store === 0 ? 0 : stores + store;
+      end = die;
+    },
+    interruptAt(store: number, work: () => void): void {
+      last = stores + store;
+      end = work;
     },
   };
 }

@@ -167,4 +167,33 @@ for (const shared of [true, false]) {
   });
 }
 
+test("a request is never lost to a section of the layout that it was to end", async () => {
+  const engine = await newEngine(true);
+  const vcpu = mortal(engine.handle);
+  const reader = vcpu.wasm.claimVcpu(engine.base, OWNER);
+  const enter = () => vcpu.wasm.enterSection(reader);
+  engine.kick();
+  const before = vcpu.stores;
+  enter();
+  const stores = vcpu.stores - before;
+  vcpu.wasm.exitSection(reader);
+  assert.ok(stores > 3, `${stores} stores`);
+  for (let store = 1; store <= stores; store++) {
+    engine.kick();
+    let published = 0;
+    vcpu.interruptAt(store, () => {
+      const list = [region(3, 12, 2, 5000 + store)];
+      engine.setUserMemoryRegionList([region(3, 0, 0, 0), ...list], { wait: false });
+      engine.kick();
+      published = list[0]!.userspaceAddr;
+    });
+    enter();
+    assert.ok(published > 0);
+    const newest = vcpu.wasm.gpaToHva(reader, 12 * PAGE) === published;
+    assert.ok(newest || vcpu.wasm.vcpuKicked(reader) === 1, `interrupted before store ${store}`);
+    vcpu.wasm.exitSection(reader);
+    engine.synchronize();
+  }
+});
+
 test.run();
