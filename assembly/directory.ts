@@ -80,9 +80,12 @@ function searchSeparators(structure: usize, key: u64, lo: u32, n: u32): u32 {
 function searchRadix(structure: usize, key: u64): u32 {
   const blocks = changetype<Structure>(structure);
   const bucket = <u32>min<u64>((key - separatorOf(structure, 0)) >> blocks.shift, blocks.lastBucket);
-  const radix: usize = blocks.radix + (bucket << 1);
-  const lo: u32 = load<u16>(radix);
-  return searchSeparators(structure, key, lo, <u32>load<u16>(radix, 2) - lo + 1);
+  const bounds = load<u32>(blocks.radix + (bucket << 1));
+  const lo = bounds & 0xffff;
+  const more = (bounds >> 16) - lo;
+  // Few buckets hold two separators, and a loop whose length differs from key to key mispredicts.
+  if (more > 1) return searchSeparators(structure, key, lo, more + 1);
+  return lo + (<u32>(separatorOf(structure, lo + 1) <= key) & more);
 }
 
 /**
@@ -91,8 +94,10 @@ function searchRadix(structure: usize, key: u64): u32 {
  */
 export function findEntry(directory: usize, key: u64): usize {
   const list = changetype<Directory>(directory);
-  const r = list.chunkCount == 1 ? 0 : searchRadix(list.structure, key);
-  return searchChunk(chunkAt(directory, r), key);
+  const structure: usize = list.structure;
+  const r: u32 = list.chunkCount == 1 ? 0 : inline.always(searchRadix(structure, key));
+  const chunk = chunkAt(directory, r);
+  return inline.always(searchChunk(chunk, key));
 }
 
 /** Writer and iterators: the chunk where `key` is or belongs. */

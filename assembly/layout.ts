@@ -245,14 +245,19 @@ export class Reader {
    */
   gated: u32;
   /**
-   * reader i: commit counter of the layout that the cached slot belongs to; a counter, not an address, has no
-   * ABA.
+   * reader i: the cached slot, which belongs to the pinned layout: its first guest address, biased as addressBits
+   * has it; its bytes, 0 if there is none; host address less guest address; record; flags.
+   */
+  cacheStart: u64;
+  cacheBytes: u64;
+  cacheOffset: f64;
+  cacheRecord: u32;
+  cacheFlags: u32;
+  /**
+   * reader i: commit counter of the layout that the cached slot was found in; a counter, not an address, has
+   * no ABA.
    */
   cacheCommit: u64;
-  /** reader i: the cached slot: first frame, frames, record. */
-  cacheGfn: u64;
-  cacheNpages: u32;
-  cacheRecord: u32;
   /** reader i: commit counter of the last section. */
   seenCommit: u64;
   /** reader i: statistics. */
@@ -263,8 +268,6 @@ export class Reader {
   pad0: u64;
   pad1: u64;
   pad2: u64;
-  pad3: u64;
-  pad4: u64;
 }
 
 /** One layout of all address spaces; immutable once published. 128 bytes. */

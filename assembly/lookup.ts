@@ -1,7 +1,7 @@
 /**
  * The hot path: guest address -> slot -> host address, for one reader line.
  *
- *   gpa -> gfn -> the line's cached slot, else radix -> separators -> 5 steps in one chunk -> record -> hva
+ *   gpa -> the line's cached slot, else gfn -> radix -> separators -> 5 steps in one chunk -> record -> hva
  *
  * Inside a section every lookup answers from the pinned layout. Outside of one each lookup is a section by
  * itself. Mirrors kvm_vcpu_gfn_to_memslot, search_memslots, __gfn_to_hva_many.
@@ -9,7 +9,7 @@
 import { ownPin } from "./atomic";
 import { findEntry } from "./directory";
 import { markPageDirty } from "./dirtybitmap";
-import { Entry, Reader, Record, Root } from "./layout";
+import { Entry, Reader, Record } from "./layout";
 import { batchOf, exitSection, openSection } from "./readers";
 import { directoryOf, gfnIndexOf } from "./roots";
 import { KVM_MEM_READONLY } from "./validate";
@@ -19,52 +19,61 @@ export const HVA_BAD: f64 = -1;
 /** A write translation in a READONLY slot; mirrors KVM_HVA_ERR_RO_BAD. */
 export const HVA_RO_BAD: f64 = -2;
 
-/** A frame that no slot can hold. */
-const NO_GFN: u64 = u64.MAX_VALUE;
-
-/** Frame of a guest address. Negative, too large and NaN give frames that are never mapped. */
-function gfnOf(gpa: f64, shift: u32): u64 {
-  return select<u64>(<u64>(<i64>gpa) >> shift, NO_GFN, gpa >= 0);
-}
+/** 2^52, and its bits. */
+const BIAS: f64 = 4503599627370496;
+const BIAS_BITS: u64 = 0x4330000000000000;
 
 /**
- * Record that maps `gfn` in the layout of `root`, 0 if none does. Uncached; the record goes into the line's
- * cache.
+ * The whole part of a guest address, plus BIAS_BITS: at 2^52 the mantissa of a double counts ones, so that an add
+ * converts it, in a third of the instructions of a saturating conversion. What is no address (negative, 2^52 and
+ * above, NaN) is 2^52 or more once the bias is off, as u64, and no slot is there.
  */
-function searchSlot(reader: usize, root: usize, gfn: u64): usize {
+function addressBits(gpa: f64): u64 {
+  return reinterpret<u64>(floor<f64>(gpa) + BIAS);
+}
+
+/** Frame of a guest address. */
+function gfnOf(bits: u64, shift: u32): u64 {
+  return (bits - BIAS_BITS) >> shift;
+}
+
+/** Search the layout of `root` for the slot that maps an address, and cache it in the line. False if none does. */
+function searchSlot(reader: usize, root: usize, bits: u64): bool {
   const line = changetype<Reader>(reader);
-  const entry = changetype<Entry>(findEntry(directoryOf(root, gfnIndexOf(line.asId)), gfn));
-  if (gfn - entry.key >= <u64>entry.npages) {
+  const shift = line.pageShift;
+  const gfn = gfnOf(bits, shift);
+  const directory = directoryOf(root, gfnIndexOf(line.asId));
+  const entry = changetype<Entry>(inline.always(findEntry(directory, gfn)));
+  const key = entry.key;
+  const npages: u64 = entry.npages;
+  if (gfn - key >= npages) {
     line.misses += 1;
-    return 0;
+    return false;
   }
-  line.cacheCommit = changetype<Root>(root).commit;
-  line.cacheGfn = entry.key;
-  line.cacheNpages = entry.npages;
+  const slot = changetype<Record>(entry.record);
+  const start = key << shift;
+  line.cacheStart = BIAS_BITS + start;
+  line.cacheBytes = npages << shift;
+  line.cacheOffset = <f64>(<i64>(slot.userspaceAddr - start));
   line.cacheRecord = entry.record;
-  return entry.record;
+  line.cacheFlags = slot.flags;
+  return true;
 }
 
-/** Record that maps `gfn`, 0 if none does. The line must have a root pinned. */
-function findSlot(reader: usize, root: usize, gfn: u64): usize {
+/** Have the slot that maps an address in the line's cache. False if none does. The line must have `root` pinned. */
+function findSlot(reader: usize, root: usize, bits: u64): bool {
   const line = changetype<Reader>(reader);
-  if (line.cacheCommit == changetype<Root>(root).commit && gfn - line.cacheGfn < <u64>line.cacheNpages) {
-    return line.cacheRecord;
-  }
-  return searchSlot(reader, root, gfn);
-}
-
-function hvaOf(record: usize, gpa: f64, shift: u32): f64 {
-  const slot = changetype<Record>(record);
-  return <f64>(slot.userspaceAddr + (<u64>gpa - (slot.baseGfn << shift)));
+  return bits - line.cacheStart < line.cacheBytes || searchSlot(reader, root, bits);
 }
 
 function translate(reader: usize, root: usize, gpa: f64, refused: u32): f64 {
-  const shift = changetype<Reader>(reader).pageShift;
-  const record = findSlot(reader, root, gfnOf(gpa, shift));
-  if (record == 0) return HVA_BAD;
-  if (changetype<Record>(record).flags & refused) return HVA_RO_BAD;
-  return hvaOf(record, gpa, shift);
+  const line = changetype<Reader>(reader);
+  const bits = addressBits(gpa);
+  if (bits - line.cacheStart >= line.cacheBytes) {
+    if (!inline.always(searchSlot(reader, root, bits))) return HVA_BAD;
+  }
+  if (line.cacheFlags & refused) return HVA_RO_BAD;
+  return floor<f64>(gpa) + line.cacheOffset;
 }
 
 function translateAlone(reader: usize, gpa: f64, refused: u32): f64 {
@@ -80,22 +89,23 @@ function translateAlone(reader: usize, gpa: f64, refused: u32): f64 {
  */
 export function gpaToHva(reader: usize, gpa: f64): f64 {
   const root = ownPin(reader);
-  return root != 0
-    ? translate(reader, root, gpa, KVM_MEM_READONLY)
-    : translateAlone(reader, gpa, KVM_MEM_READONLY);
+  if (root == 0) return translateAlone(reader, gpa, KVM_MEM_READONLY);
+  return inline.always(translate(reader, root, gpa, KVM_MEM_READONLY));
 }
 
 /** Host address for a read of `gpa` (bytes), or HVA_BAD. Mirrors kvm_vcpu_gfn_to_hva_prot. */
 export function gpaToHvaRead(reader: usize, gpa: f64): f64 {
   const root = ownPin(reader);
-  return root != 0 ? translate(reader, root, gpa, 0) : translateAlone(reader, gpa, 0);
+  if (root == 0) return translateAlone(reader, gpa, 0);
+  return inline.always(translate(reader, root, gpa, 0));
 }
 
 /** Slot number (address space << 16 | id) that maps frame `gfn`, or -1. Mirrors kvm_vcpu_gfn_to_memslot. */
 export function gfnToSlot(reader: usize, gfn: f64): i32 {
   openSection(reader);
-  const record = findSlot(reader, ownPin(reader), gfnOf(gfn, 0));
-  const slot = record == 0 ? -1 : <i32>changetype<Record>(record).slot;
+  const line = changetype<Reader>(reader);
+  const found = findSlot(reader, ownPin(reader), addressBits(gfn * <f64>(1 << line.pageShift)));
+  const slot = found ? <i32>changetype<Record>(line.cacheRecord).slot : -1;
   exitSection(reader);
   return slot;
 }
@@ -105,9 +115,9 @@ export function gfnToSlot(reader: usize, gfn: f64): i32 {
  */
 export function markDirty(reader: usize, gpa: f64): void {
   openSection(reader);
-  const gfn = gfnOf(gpa, changetype<Reader>(reader).pageShift);
-  const record = findSlot(reader, ownPin(reader), gfn);
-  if (record != 0) markPageDirty(record, gfn);
+  const line = changetype<Reader>(reader);
+  const bits = addressBits(gpa);
+  if (findSlot(reader, ownPin(reader), bits)) markPageDirty(line.cacheRecord, gfnOf(bits, line.pageShift));
   exitSection(reader);
 }
 
@@ -121,7 +131,8 @@ export function translateMany(reader: usize, gpas: usize, hvas: usize, count: u3
   const refused = write != 0 ? KVM_MEM_READONLY : 0;
   const end = gpas + (count << 3);
   while (gpas < end) {
-    store<f64>(hvas, translate(reader, root, load<f64>(gpas), refused));
+    const gpa = load<f64>(gpas);
+    store<f64>(hvas, inline.always(translate(reader, root, gpa, refused)));
     gpas += 8;
     hvas += 8;
   }

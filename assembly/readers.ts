@@ -55,6 +55,7 @@ function claimLine(header: usize, owner: u32, first: u32, end: u32, gated: u32):
     line.gated = gated;
     line.depth = 0;
     line.cacheCommit = NO_COMMIT;
+    line.cacheBytes = 0;
     line.seenCommit = NO_COMMIT;
     line.sections = 0;
     line.misses = 0;
@@ -94,38 +95,52 @@ export function batchOf(reader: usize): usize {
   return engine.batch + ((<u32>reader - engine.readers) / READER_BYTES) * BATCH_BYTES;
 }
 
-/**
- * Wait until the gate is open. The pin is gone meanwhile, so that the writer can go on. True if the gate is
- * closed by the line's own thread, which cannot open it while it waits.
- */
+/** Sleep until the gate may be open. True if the line's own thread has closed it, which then cannot open it. */
 function awaitGate(reader: usize, word: u32): bool {
   const line = changetype<Reader>(reader);
-  unpinRoot(reader);
-  wakeWriter(line.header, reader);
   if (observeGate(line.header) == observeOwner(reader)) return true;
   sleepOnRoot(line.header, word, GATE_SLEEP_MS);
   return false;
 }
 
-/** Pin the published root, behind the gate for a vCPU; what was pinned before is let go. */
-function pinNewest(reader: usize): usize {
+/** The pinned root. The cached slot is kept if it is of this layout. */
+function keepCache(reader: usize, root: usize): usize {
+  const line = changetype<Reader>(reader);
+  const commit = changetype<Root>(root).commit;
+  if (line.cacheCommit != commit) {
+    line.cacheCommit = commit;
+    line.cacheBytes = 0;
+  }
+  return root;
+}
+
+/** pinNewest once the gate is closed, or the root was replaced between the two looks at it. */
+function pinAgain(reader: usize): usize {
   const line = changetype<Reader>(reader);
   let gate: u32 = line.gated;
-  let word = observeRoot(line.header);
   while (true) {
-    if (word & gate) {
-      if (awaitGate(reader, word)) gate = 0;
-      word = observeRoot(line.header);
-      continue;
-    }
-    pinRoot(reader, word & ~GATE_CLOSED);
-    const again = observeRoot(line.header);
-    if (again == word) return word & ~GATE_CLOSED;
     // A writer may be asleep on the pin that the next one replaces.
     unpinRoot(reader);
     wakeWriter(line.header, reader);
-    word = again;
+    const word = observeRoot(line.header);
+    if (word & gate) {
+      if (awaitGate(reader, word)) gate = 0;
+      continue;
+    }
+    pinRoot(reader, word & ~GATE_CLOSED);
+    if (observeRoot(line.header) == word) return keepCache(reader, word & ~GATE_CLOSED);
   }
+}
+
+/** Pin the published root, behind the gate for a vCPU; what was pinned before is let go. */
+function pinNewest(reader: usize): usize {
+  const line = changetype<Reader>(reader);
+  const word = observeRoot(line.header);
+  if ((word & line.gated) == 0) {
+    pinRoot(reader, word & ~GATE_CLOSED);
+    if (observeRoot(line.header) == word) return keepCache(reader, word & ~GATE_CLOSED);
+  }
+  return pinAgain(reader);
 }
 
 /** True if the layout is another than at the last look. */
@@ -142,27 +157,30 @@ function noteCommit(reader: usize, root: usize): bool {
  */
 export function openSection(reader: usize): void {
   const line = changetype<Reader>(reader);
-  line.depth += 1;
-  if (line.depth == 1) pinNewest(reader);
+  const depth = line.depth;
+  line.depth = depth + 1;
+  if (depth == 0) inline.always(pinNewest(reader));
 }
 
 /** Begin a section, or nest into the open one. True if the layout changed since the last section. */
 export function enterSection(reader: usize): bool {
   const line = changetype<Reader>(reader);
+  const depth = line.depth;
+  line.depth = depth + 1;
+  if (depth != 0) return false;
   // Before the pin: who publishes and then asks would else lose the request to a section of the old layout.
-  if (line.depth == 0 && observeRequest(reader) != 0) postRequest(reader, 0);
-  openSection(reader);
-  if (line.depth != 1) return false;
+  if (observeRequest(reader) != 0) postRequest(reader, 0);
   line.sections += 1;
-  return noteCommit(reader, ownPin(reader));
+  return noteCommit(reader, inline.always(pinNewest(reader)));
 }
 
 /** End a section, or its innermost nesting. */
 export function exitSection(reader: usize): void {
   const line = changetype<Reader>(reader);
-  if (line.depth == 0) return;
-  line.depth -= 1;
-  if (line.depth != 0) return;
+  const depth = line.depth;
+  if (depth == 0) return;
+  line.depth = depth - 1;
+  if (depth != 1) return;
   unpinRoot(reader);
   wakeWriter(line.header, reader);
 }
@@ -180,7 +198,7 @@ export function refreshSection(reader: usize): bool {
 export function setAddressSpace(reader: usize, asId: u32): bool {
   if (asId >= changetype<Header>(changetype<Reader>(reader).header).addressSpaces) return false;
   changetype<Reader>(reader).asId = asId;
-  changetype<Reader>(reader).cacheCommit = NO_COMMIT;
+  changetype<Reader>(reader).cacheBytes = 0;
   return true;
 }
 

@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x92f6b751;
+export const LAYOUT_HASH = 0xda84a7e4;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -121,14 +121,16 @@ export const READER = {
   depth: 20,
   header: 24,
   gated: 28,
-  cacheCommit: 32,
-  cacheGfn: 40,
-  cacheNpages: 48,
-  cacheRecord: 52,
-  seenCommit: 56,
-  sections: 64,
-  misses: 72,
-  cursor: 80,
+  cacheStart: 32,
+  cacheBytes: 40,
+  cacheOffset: 48,
+  cacheRecord: 56,
+  cacheFlags: 60,
+  cacheCommit: 64,
+  seenCommit: 72,
+  sections: 80,
+  misses: 88,
+  cursor: 96,
 } as const;
 
 /** Byte offsets of the fields of Root. */

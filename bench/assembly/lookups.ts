@@ -23,11 +23,20 @@ export function searchEach(header: usize, keys: usize, count: u32): f64 {
 
 /**
  * As emulators call it: f64 guest addresses -> sum of the host addresses. A section must be open for one
- * layout.
+ * layout. Two sums, because the slow path's call has the compiler keep a sum in the stack, and one such chain of
+ * loads and stores would take longer than the lookups.
  */
 export function translateEach(reader: usize, keys: usize, count: u32): f64 {
   const end = keys + (count << 3);
-  let sum: f64 = 0;
-  for (; keys < end; keys += 8) sum += inline.always(gpaToHva(reader, load<f64>(keys)));
-  return sum;
+  let even: f64 = 0;
+  let odd: f64 = 0;
+  if (count & 1) {
+    odd = gpaToHva(reader, load<f64>(keys));
+    keys += 8;
+  }
+  for (; keys < end; keys += 16) {
+    even += inline.always(gpaToHva(reader, load<f64>(keys)));
+    odd += inline.always(gpaToHva(reader, load<f64>(keys, 8)));
+  }
+  return even + odd;
 }
