@@ -123,18 +123,40 @@ export function markDirty(reader: usize, gpa: f64): void {
 
 /**
  * Translate `count` f64 addresses at `gpas` into f64 host addresses at `hvas`; the two may be the same place.
- * `write` not 0: write translations.
+ * `write` not 0: write translations. The slot of the last hit stays in locals: the line's cache would be stored
+ * and loaded once per address.
  */
 export function translateMany(reader: usize, gpas: usize, hvas: usize, count: u32, write: u32): void {
   openSection(reader);
-  const root = ownPin(reader);
+  const line = changetype<Reader>(reader);
+  const shift = line.pageShift;
+  const directory = directoryOf(ownPin(reader), gfnIndexOf(line.asId));
   const refused = write != 0 ? KVM_MEM_READONLY : 0;
   const end = gpas + (count << 3);
-  while (gpas < end) {
+  let start: u64 = 0;
+  let bytes: u64 = 0;
+  let offset: f64 = 0;
+  let flags: u32 = 0;
+  for (; gpas < end; gpas += 8, hvas += 8) {
     const gpa = load<f64>(gpas);
-    store<f64>(hvas, inline.always(translate(reader, root, gpa, refused)));
-    gpas += 8;
-    hvas += 8;
+    const bits = addressBits(gpa);
+    if (bits - start >= bytes) {
+      const gfn = gfnOf(bits, shift);
+      const entry = changetype<Entry>(inline.always(findEntry(directory, gfn)));
+      const key = entry.key;
+      const npages: u64 = entry.npages;
+      if (gfn - key >= npages) {
+        line.misses += 1;
+        store<f64>(hvas, HVA_BAD);
+        continue;
+      }
+      const slot = changetype<Record>(entry.record);
+      start = BIAS_BITS + (key << shift);
+      bytes = npages << shift;
+      offset = <f64>(<i64>(slot.userspaceAddr - (key << shift)));
+      flags = slot.flags & refused;
+    }
+    store<f64>(hvas, flags != 0 ? HVA_RO_BAD : floor<f64>(gpa) + offset);
   }
   exitSection(reader);
 }

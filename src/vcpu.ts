@@ -113,32 +113,64 @@ export function createVcpu(target: VcpuTarget, asId: number): Vcpu {
     throw new KvmError(-ERRNO.EAGAIN, "vcpu", { reason: `all ${maxVcpus} vCPUs (maxVcpus) are in use` });
   }
   wasm.setAddressSpace(reader, asId);
-  const { enterSection, exitSection, refreshSection, gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
-  let current = asId;
-  return {
-    reader,
-    owner,
-    get kicked() {
-      return wasm.vcpuKicked(reader) !== 0;
-    },
-    get asId() {
-      return current;
-    },
-    set asId(wanted: number) {
-      if (!Number.isInteger(wanted) || wanted < 0 || wasm.setAddressSpace(reader, wanted) === 0) {
-        throw new RangeError(`asId must be an address space of the engine, not ${show(wanted)}`);
-      }
-      current = wanted;
-    },
-    enter: () => enterSection(reader) !== 0,
-    exit: () => exitSection(reader),
-    refresh: () => refreshSection(reader) !== 0,
-    gpaToHva: (gpa) => gpaToHva(reader, gpa),
-    gpaToHvaRead: (gpa) => gpaToHvaRead(reader, gpa),
-    gfnToSlot: (gfn) => gfnToSlot(reader, gfn),
-    translate: batchTranslation(target, reader),
-    markDirty: (gpa) => markDirty(reader, gpa),
-    stats: () => ({ sections: wasm.sectionCount(reader), misses: wasm.missCount(reader) }),
-    release: () => wasm.releaseReader(reader),
-  };
+  return new ReaderLine(target, reader, asId);
+}
+
+/**
+ * A class only for its two accessors: in an object literal they would turn the object into a dictionary, whose
+ * functions the compiler cannot inline, at 4 ns a call.
+ */
+class ReaderLine implements Vcpu {
+  readonly reader: number;
+  readonly owner: number;
+  readonly enter: Vcpu["enter"];
+  readonly exit: Vcpu["exit"];
+  readonly refresh: Vcpu["refresh"];
+  readonly gpaToHva: Vcpu["gpaToHva"];
+  readonly gpaToHvaRead: Vcpu["gpaToHvaRead"];
+  readonly gfnToSlot: Vcpu["gfnToSlot"];
+  readonly translate: Vcpu["translate"];
+  readonly markDirty: Vcpu["markDirty"];
+  readonly #wasm: EngineExports;
+  #asId: number;
+
+  constructor(target: VcpuTarget, reader: number, asId: number) {
+    const { wasm, owner } = target;
+    const { enterSection, exitSection, refreshSection, gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
+    this.#wasm = wasm;
+    this.#asId = asId;
+    this.reader = reader;
+    this.owner = owner;
+    this.enter = () => enterSection(reader) !== 0;
+    this.exit = () => exitSection(reader);
+    this.refresh = () => refreshSection(reader) !== 0;
+    this.gpaToHva = (gpa) => gpaToHva(reader, gpa);
+    this.gpaToHvaRead = (gpa) => gpaToHvaRead(reader, gpa);
+    this.gfnToSlot = (gfn) => gfnToSlot(reader, gfn);
+    this.translate = batchTranslation(target, reader);
+    this.markDirty = (gpa) => markDirty(reader, gpa);
+  }
+
+  get kicked(): boolean {
+    return this.#wasm.vcpuKicked(this.reader) !== 0;
+  }
+
+  get asId(): number {
+    return this.#asId;
+  }
+
+  set asId(wanted: number) {
+    if (!Number.isInteger(wanted) || wanted < 0 || this.#wasm.setAddressSpace(this.reader, wanted) === 0) {
+      throw new RangeError(`asId must be an address space of the engine, not ${show(wanted)}`);
+    }
+    this.#asId = wanted;
+  }
+
+  stats(): VcpuStats {
+    return { sections: this.#wasm.sectionCount(this.reader), misses: this.#wasm.missCount(this.reader) };
+  }
+
+  release(): void {
+    this.#wasm.releaseReader(this.reader);
+  }
 }
