@@ -3,7 +3,7 @@
  * methods that look their fields up: a translation is one call into wasm.
  */
 import { ERRNO, KvmError } from "./errno.js";
-import { BATCH_ENTRIES, type EngineExports } from "./layout.js";
+import { BATCH_ENTRIES, type EngineExports, HEADER, READER_BYTES } from "./layout.js";
 import type { MemoryViews } from "./memory.js";
 import { show } from "./region.js";
 
@@ -25,11 +25,18 @@ export interface Vcpu {
   readonly reader: number;
   /** Owner token, as its engine's; what `engine.reap` wants. */
   readonly owner: number;
+  /** Number of the vCPU from 0 on, what `engine.dirtyRing` wants; one that is released frees its number. */
+  readonly index: number;
   /**
    * True if the vCPU was asked to leave its section since it entered: by `engine.kick`, or a writer that
    * waits.
    */
   readonly kicked: boolean;
+  /**
+   * True if its dirty ring has come to the soft limit, 64 entries before its end: run on when it was harvested and
+   * reset. KVM_RUN ends with KVM_EXIT_DIRTY_RING_FULL then. False without a ring.
+   */
+  readonly dirtyRingFull: boolean;
   /** Address space of its lookups; may be changed at any time (SMM). @throws RangeError */
   asId: number;
   /**
@@ -61,8 +68,8 @@ export interface Vcpu {
    */
   translate(gpas: Float64Array, hvas: Float64Array, write?: boolean): void;
   /**
-   * The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors
-   * kvm_vcpu_mark_page_dirty.
+   * The page of `gpa` was written: if its slot keeps a log, the page goes into the vCPU's dirty ring if there are
+   * rings, else into the slot's bitmap. Mirrors kvm_vcpu_mark_page_dirty.
    */
   markDirty(gpa: number): void;
   /** Sections entered and lookups that found no slot, since the vCPU was made. */
@@ -79,6 +86,8 @@ export interface VcpuTarget {
   base: number;
   owner: number;
   maxVcpus: number;
+  /** Run under the writer lock. */
+  locked: (work: () => number) => number;
 }
 
 /** `vcpu.translate` of one reader line. */
@@ -105,21 +114,40 @@ function batchTranslation({ wasm, memory, views }: VcpuTarget, reader: number): 
   };
 }
 
-/** Claim a reader line, set to an address space of the engine. @throws KvmError EAGAIN if all are taken */
-export function createVcpu(target: VcpuTarget, asId: number): Vcpu {
-  const { wasm, base, owner, maxVcpus } = target;
+/** Claim a reader line, with a dirty ring if the engine has them. @throws KvmError EAGAIN, ENOMEM, EBUSY */
+function claimLine({ wasm, base, owner, maxVcpus, locked }: VcpuTarget): number {
   const reader = wasm.claimVcpu(base, owner) >>> 0;
   if (reader === 0) {
     throw new KvmError(-ERRNO.EAGAIN, "vcpu", { reason: `all ${maxVcpus} vCPUs (maxVcpus) are in use` });
   }
+  if (wasm.dirtyRingBytes(base) === 0) return reader;
+  try {
+    const result = locked(() => wasm.attachDirtyRing(reader));
+    if (result < 0) throw new KvmError(result, "vcpu", { reason: "no memory for its dirty ring" });
+  } catch (error) {
+    wasm.releaseReader(reader);
+    throw error;
+  }
+  return reader;
+}
+
+/** A vCPU, set to an address space of the engine. @throws as claimLine */
+export function createVcpu(target: VcpuTarget, asId: number): Vcpu {
+  const { wasm, base, owner, views } = target;
+  const reader = claimLine(target);
+  const readers = views.words(base + HEADER.readers + 4)[(base + HEADER.readers) / 4]!;
   wasm.setAddressSpace(reader, asId);
   const { enterSection, exitSection, refreshSection, gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
   let current = asId;
   return {
     reader,
     owner,
+    index: (reader - readers) / READER_BYTES,
     get kicked() {
       return wasm.vcpuKicked(reader) !== 0;
+    },
+    get dirtyRingFull() {
+      return wasm.dirtyRingFull(reader) !== 0;
     },
     get asId() {
       return current;
