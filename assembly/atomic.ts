@@ -11,7 +11,16 @@
  *
  * Layer 1: imports nothing but the map.
  */
-import { GATE_CLOSED, Header, Reader } from "./layout";
+import {
+  DIRTY_GFN_DIRTY,
+  DIRTY_GFN_HARVESTED,
+  DirtyRing,
+  GATE_CLOSED,
+  Header,
+  Reader,
+  RING_OVERFLOW_MISSED,
+  RING_OVERFLOW_TOLD,
+} from "./layout";
 
 /**
  * The only wait: until the word at `address` is not `expected`, is notified, or `ns` nanoseconds are over. A
@@ -244,18 +253,24 @@ export function newOwner(header: usize): u32 {
 }
 
 /**
- * The first vCPU exists: from now on the dirty ring cannot be enabled. Never goes back, so that old answers
- * err once.
+ * Decide whether the engine has dirty rings; the word before, 0 if this call has decided.
+ *
+ * Orders:      the first vCPU, and the capability that must come before it.
+ * Pairs with:  itself: one word, one compare-and-swap.
+ * Otherwise:   both succeed, and the vCPU has no ring although all writes go to rings.
+ * Checked by:  test/unit/dirty-death.test.ts.
  */
-export function announceVcpu(header: usize): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(header, 1, offsetof<Header>("vcpuCreated"));
-  else store<u32>(header, 1, offsetof<Header>("vcpuCreated"));
+export function decideDirtyRing(header: usize, choice: u32): u32 {
+  if (ASC_FEATURE_THREADS) return atomic.cmpxchg<u32>(header, 0, choice, offsetof<Header>("dirtyRing"));
+  const before = load<u32>(header, offsetof<Header>("dirtyRing"));
+  if (before == 0) store<u32>(header, choice, offsetof<Header>("dirtyRing"));
+  return before;
 }
 
-/** Pairs with announceVcpu. */
-export function observeVcpu(header: usize): bool {
-  if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("vcpuCreated")) != 0;
-  return load<u32>(header, offsetof<Header>("vcpuCreated")) != 0;
+/** What was decided, 0 if nothing was yet. Pairs with decideDirtyRing. */
+export function observeDirtyRing(header: usize): u32 {
+  if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("dirtyRing"));
+  return load<u32>(header, offsetof<Header>("dirtyRing"));
 }
 
 /**
@@ -421,4 +436,139 @@ export function clearDirtyWord(word: usize, mask: u64): void {
 export function mergeDirtyWord(word: usize, mask: u64): void {
   if (ASC_FEATURE_THREADS) atomic.or<u64>(word, mask);
   else store<u64>(word, load<u64>(word) | mask);
+}
+
+/**
+ * Orders:      the guest's write to the page, and what the entry says, before its state.
+ * Pairs with:  harvestDirtyGfn.
+ * Otherwise:   the harvester reads the slot of an older entry, or the page before the write.
+ * Checked by:  test/unit/dirty-death.test.ts, test/dirty.
+ */
+export function publishDirtyGfn(entry: usize): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(entry, DIRTY_GFN_DIRTY);
+  else store<u32>(entry, DIRTY_GFN_DIRTY);
+}
+
+/**
+ * True if the entry is not harvested yet, so that it speaks for another write to its page too.
+ *
+ * Orders:      the guest's write to the page, before the harvest of the entry.
+ * Pairs with:  harvestDirtyGfn.
+ * Otherwise:   the harvester takes the entry and copies the page before the write is visible, and no entry comes
+ *              after it. That is why this is a read-modify-write.
+ * Checked by:  test/dirty.
+ */
+export function keepDirtyGfn(entry: usize): bool {
+  if (ASC_FEATURE_THREADS)
+    return atomic.cmpxchg<u32>(entry, DIRTY_GFN_DIRTY, DIRTY_GFN_DIRTY) == DIRTY_GFN_DIRTY;
+  return load<u32>(entry) == DIRTY_GFN_DIRTY;
+}
+
+/**
+ * Take a dirty entry; its state before.
+ *
+ * Orders:      the harvest, before the harvester's look at the page.
+ * Pairs with:  publishDirtyGfn, keepDirtyGfn.
+ * Otherwise:   see keepDirtyGfn.
+ * Checked by:  test/dirty.
+ */
+export function harvestDirtyGfn(entry: usize): u32 {
+  if (ASC_FEATURE_THREADS) return atomic.cmpxchg<u32>(entry, DIRTY_GFN_DIRTY, DIRTY_GFN_HARVESTED);
+  const state = load<u32>(entry);
+  if (state == DIRTY_GFN_DIRTY) store<u32>(entry, DIRTY_GFN_HARVESTED);
+  return state;
+}
+
+/** State of an entry; late is late. Pairs with publishDirtyGfn, freeDirtyGfn. */
+export function observeDirtyGfn(entry: usize): u32 {
+  if (ASC_FEATURE_THREADS) return atomic.load<u32>(entry);
+  return load<u32>(entry);
+}
+
+/**
+ * The harvested entry is free.
+ *
+ * Orders:      before advanceReset, which lets the vCPU use the entry again.
+ * Pairs with:  observeReset.
+ * Otherwise:   the vCPU's new entry is freed in place of the old one, and a dirty page is lost.
+ * Checked by:  test/unit/dirty-death.test.ts, test/dirty.
+ */
+export function freeDirtyGfn(entry: usize): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(entry, 0);
+  else store<u32>(entry, 0);
+}
+
+/** Entries reset so far; those before are free. Late only makes the ring look full. Pairs with advanceReset. */
+export function observeReset(ring: usize): u32 {
+  if (ASC_FEATURE_THREADS) return atomic.load<u32>(ring, offsetof<DirtyRing>("resetIndex"));
+  return load<u32>(ring, offsetof<DirtyRing>("resetIndex"));
+}
+
+/** Entries before `index` are free. Pairs with observeReset. */
+export function advanceReset(ring: usize, index: u32): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(ring, index, offsetof<DirtyRing>("resetIndex"));
+  else store<u32>(ring, index, offsetof<DirtyRing>("resetIndex"));
+}
+
+/** Entries pushed so far, exact for the vCPU itself; for others late is late. Pairs with advanceDirty. */
+export function observeDirty(ring: usize): u32 {
+  if (ASC_FEATURE_THREADS) return atomic.load<u32>(ring, offsetof<DirtyRing>("dirtyIndex"));
+  return load<u32>(ring, offsetof<DirtyRing>("dirtyIndex"));
+}
+
+/**
+ * The entries before `index` are published.
+ *
+ * Orders:      publishDirtyGfn, before it.
+ * Pairs with:  observeDirty of whoever finds a free entry before the index: a reset has died behind it.
+ * Otherwise:   an entry that is about to be published is taken for one that was reset, and passed over.
+ * Checked by:  test/unit/dirty-death.test.ts.
+ */
+export function advanceDirty(ring: usize, index: u32): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(ring, index, offsetof<DirtyRing>("dirtyIndex"));
+  else store<u32>(ring, index, offsetof<DirtyRing>("dirtyIndex"));
+}
+
+/** The overflow word of a ring's vCPU. */
+export function overflowOfRing(ring: usize): usize {
+  return ring + offsetof<DirtyRing>("overflow");
+}
+
+/** The overflow word of all threads that are no vCPU. */
+export function overflowOfOthers(header: usize): usize {
+  return header + offsetof<Header>("unlogged");
+}
+
+/**
+ * A write is in no entry.
+ *
+ * Orders:      the guest's write, before the word.
+ * Pairs with:  tellOverflow.
+ * Otherwise:   the harvester copies all pages before the write is visible, and hears of it never again.
+ * Checked by:  test/unit/dirtyring.test.ts.
+ */
+export function noteOverflow(word: usize): void {
+  if (ASC_FEATURE_THREADS) atomic.store<u32>(word, RING_OVERFLOW_MISSED);
+  else store<u32>(word, RING_OVERFLOW_MISSED);
+}
+
+/** True if writes were missed since the last clearOverflow; a harvester knows of them from now on. */
+export function tellOverflow(word: usize): bool {
+  if (ASC_FEATURE_THREADS) return atomic.cmpxchg<u32>(word, RING_OVERFLOW_MISSED, RING_OVERFLOW_TOLD) != 0;
+  const state = load<u32>(word);
+  if (state == RING_OVERFLOW_MISSED) store<u32>(word, RING_OVERFLOW_TOLD);
+  return state != 0;
+}
+
+/**
+ * The harvester has dealt with what it was told of.
+ *
+ * Orders:      nothing but itself: a compare-and-swap, so that what was missed since stays.
+ * Pairs with:  tellOverflow, noteOverflow.
+ * Otherwise:   writes that were missed after the harvest are forgotten with those before it.
+ * Checked by:  test/unit/dirtyring.test.ts.
+ */
+export function clearOverflow(word: usize): void {
+  if (ASC_FEATURE_THREADS) atomic.cmpxchg<u32>(word, RING_OVERFLOW_TOLD, 0);
+  else if (load<u32>(word) == RING_OVERFLOW_TOLD) store<u32>(word, 0);
 }

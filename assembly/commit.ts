@@ -25,6 +25,7 @@ import { recover } from "./recover";
 import { abandonTaken } from "./recycle";
 import { rootAt } from "./roots";
 import { applyList, PUBLISHED } from "./transaction";
+import { sumViews } from "./views";
 
 /** Result of a commit: published, but readers of the replaced layout are left; a later commit recycles it. */
 const PUBLISHED_PENDING: i32 = 2;
@@ -103,9 +104,21 @@ function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32
   const result = apply(header, owner, count, version2, mode, ms);
   if (gate) releaseVcpus(header);
   if (result != PUBLISHED || !(mode & COMMIT_WAIT)) return result;
-  if (awaitReaders(header, owner, ms)) return PUBLISHED;
+  const left = awaitReaders(header, owner, ms);
+  sumTaken(header);
+  if (left) return PUBLISHED;
   abandonTaken(header);
   return PUBLISHED_PENDING;
+}
+
+/** What is dirty for any consumer is dirty in the logs that the commit hands out. */
+function sumTaken(header: usize): void {
+  const engine = changetype<Header>(header);
+  const shift = <u64>engine.pageShift;
+  for (let i: u32 = 0; i < engine.takenCount; i++) {
+    const taken = changetype<Region>(<usize>engine.staging + i * REGION_BYTES);
+    sumViews(<usize>taken.userspaceAddr, <u32>(taken.memorySize >> shift));
+  }
 }
 
 /**

@@ -98,6 +98,7 @@ export function closeConsumer(header: usize, consumer: u32): void {
 }
 
 function viewedRecord(header: usize, slot: u32, consumer: u32): i32 {
+  if (!useDirtyBitmap(header)) return ENXIO;
   const key = slotKey(header, slot);
   if (key < 0 || consumer >= CONSUMERS_MAX || load<u64>(nameAt(header, consumer)) == 0) return EINVAL;
   const record = recordOf(header, key);
@@ -105,8 +106,8 @@ function viewedRecord(header: usize, slot: u32, consumer: u32): i32 {
 }
 
 /**
- * Harvest: what is dirty for the consumer, as the address of ALIGN(npages, 64) / 8 bytes, or EINVAL, ENOENT
- * as getDirtyLog. Bits of an earlier harvest that was never settled are among them.
+ * Harvest: what is dirty for the consumer, as the address of ALIGN(npages, 64) / 8 bytes, or ENXIO, EINVAL,
+ * ENOENT as getDirtyLog. Bits of an earlier harvest that was never settled are among them.
  */
 export function beginHarvest(header: usize, slot: u32, consumer: u32): f64 {
   const key = viewedRecord(header, slot, consumer);
@@ -119,7 +120,7 @@ export function beginHarvest(header: usize, slot: u32, consumer: u32): f64 {
   return <f64>viewAt(bitmap, bytes, inFlightView(consumer));
 }
 
-/** Settle a harvest: its bits are gone, or with `abort` pending again. OK, EINVAL, ENOENT. */
+/** Settle a harvest: its bits are gone, or with `abort` pending again. OK, ENXIO, EINVAL, ENOENT. */
 export function endHarvest(header: usize, slot: u32, consumer: u32, abort: u32): i32 {
   const key = viewedRecord(header, slot, consumer);
   if (key < 0) return key;

@@ -9,11 +9,11 @@
  *    0.
  *  - Readers set bits, the holder of the writer lock takes them.
  *
- * Mirrors kvm_alloc_dirty_bitmap and mark_page_dirty_in_slot.
+ * Mirrors kvm_alloc_dirty_bitmap.
  */
-import { markDirtyBit } from "./atomic";
+import { observeDirtyRing } from "./atomic";
 import { allocHeap, freeHeap, markHeap } from "./heap";
-import { BITMAP_HEAD_BYTES, BitmapHead, Header, Record } from "./layout";
+import { BITMAP_HEAD_BYTES, BitmapHead, DIRTY_RING_NEVER, Header } from "./layout";
 
 export const KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE: u32 = 1;
 export const KVM_DIRTY_LOG_INITIALLY_SET: u32 = 2;
@@ -30,7 +30,7 @@ export function dirtyBytes(npages: u32): u32 {
 
 /** True while dirty logging uses bitmaps; mirrors kvm_use_dirty_bitmap. */
 export function useDirtyBitmap(header: usize): bool {
-  return changetype<Header>(header).dirtyRingBytes == 0;
+  return observeDirtyRing(header) <= DIRTY_RING_NEVER || changetype<Header>(header).dirtyRingBitmap != 0;
 }
 
 /** Set the first `npages` bits. */
@@ -68,10 +68,4 @@ export function freeBitmap(header: usize, bitmap: usize): void {
 export function markBitmap(bitmap: usize): void {
   if (headOf(bitmap).views != 0) markHeap(headOf(bitmap).views);
   markHeap(bitmap - BITMAP_HEAD_BYTES);
-}
-
-/** The page `gfn` of a record was written. */
-export function markPageDirty(record: usize, gfn: u64): void {
-  const bitmap: usize = changetype<Record>(record).bitmap;
-  if (bitmap != 0) markDirtyBit(bitmap, <u32>(gfn - changetype<Record>(record).baseGfn));
 }

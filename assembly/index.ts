@@ -50,6 +50,18 @@ export {
 // Dirty log.
 export { getDirtyLog, dirtyLogBytes, beginClearDirtyLog, endClearDirtyLog } from "./dirtylog";
 
+// Dirty rings.
+export {
+  dirtyRingBytes,
+  attachDirtyRing,
+  dirtyRingOf,
+  dirtyRingFull,
+  firstDirtyGfn,
+  harvestDirtyRing,
+  ringOverflow,
+  resetDirtyRings,
+} from "./dirtyring";
+
 // Dirty consumers.
 export { openConsumer, beginHarvest, endHarvest, closeConsumer } from "./consumers";
 
@@ -64,4 +76,5 @@ export {
   takenCount,
   setManualDirtyLog,
   enableDirtyRing,
+  enableRingBitmap,
 } from "./state";

@@ -153,10 +153,13 @@ export class Header {
   /** atomic; any thread: last owner token handed out. */
   owners: u32;
   /**
-   * atomic; any thread: 1 once a vCPU was created; KVM's kvm->created_vcpus as far as the dirty ring asks.
+   * atomic; decided once, by the first vCPU or by the capability before it: 0 undecided, DIRTY_RING_NEVER, or
+   * the bytes of the entries of each vCPU's dirty ring.
    */
-  vcpuCreated: u32;
-  pad9: u64;
+  dirtyRing: u32;
+  /** atomic; any thread: RING_OVERFLOW_* of writes by threads that are no vCPU, while there is no bitmap. */
+  unlogged: u32;
+  pad23: u32;
   pad10: u64;
   pad11: u64;
   pad12: u64;
@@ -200,9 +203,9 @@ export class Header {
   takenCount: u32;
   /** writer: KVM_DIRTY_LOG_* bits of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2. */
   manualDirtyLog: u32;
-  /** writer: bytes of a dirty ring, 0 while dirty logging uses bitmaps. */
-  dirtyRingBytes: u32;
-  pad14: u32;
+  /** writer: 1 if writes that go to no dirty ring go to the bitmaps. */
+  dirtyRingBitmap: u32;
+  pad24: u32;
   pad15: u64;
   pad16: u64;
   pad17: u64;
@@ -265,7 +268,12 @@ export class Reader {
   misses: u64;
   /** reader i: where an iterator goes on. */
   cursor: u64;
-  pad0: u64;
+  /**
+   * writer: 0 while the engine has no dirty rings, then NO_RING, or for a vCPU the address of its ring. It stays
+   * with the line: what a vCPU that is gone has left in it is still to be harvested.
+   */
+  ring: u32;
+  pad5: u32;
   pad1: u64;
   pad2: u64;
 }
@@ -390,6 +398,72 @@ export class BitmapHead {
   consumers: u32;
 }
 
+/** Header.dirtyRing when the first vCPU came before the capability. */
+export const DIRTY_RING_NEVER: u32 = 1;
+/** Reader.ring of a line without a ring in an engine that has rings. */
+export const NO_RING: u32 = 1;
+/** Smallest and largest dirty ring in bytes: 256 and 65,536 entries. */
+export const RING_BYTES_MIN: u32 = 4096;
+export const RING_BYTES_MAX: u32 = 1048576;
+/** Entries between the soft limit and the end of a ring: KVM_DIRTY_RING_RSVD_ENTRIES, without x86's PML. */
+export const RING_RESERVED_ENTRIES: u32 = 64;
+/** Pages that a ring remembers having pushed, a power of two. */
+export const RING_FILTER_ENTRIES: u32 = 64;
+/** States of an entry, KVM_DIRTY_GFN_F_*: 0 free, then dirty, then harvested, then free. */
+export const DIRTY_GFN_DIRTY: u32 = 1;
+export const DIRTY_GFN_HARVESTED: u32 = 2;
+/** States of an overflow word: 0 nothing missed, then missed, then told to a harvester, then nothing. */
+export const RING_OVERFLOW_MISSED: u32 = 1;
+export const RING_OVERFLOW_TOLD: u32 = 2;
+
+/**
+ * Dirty ring of a vCPU. Indexes run free; entry i is at i & mask. What the vCPU writes and what a reset writes
+ * are a line apart, wherever the ring begins. Followed by
+ *   u32 filter[RING_FILTER_ENTRIES]   index of the last entry of a page that hashes here, a hint
+ *   u64 hostPage[mask + 1]            host page of each entry, in pages
+ *   DirtyGfn entry[mask + 1]
+ */
+@unmanaged
+export class DirtyRing {
+  /** atomic; vCPU: entries pushed. */
+  dirtyIndex: u32;
+  /** atomic; vCPU and harvester: RING_OVERFLOW_*: a write found the ring full. */
+  overflow: u32;
+  /** written at birth: entries less one. */
+  mask: u32;
+  /** written at birth: address of hostPage[0]. */
+  hostPages: u32;
+  /** written at birth: address of entry[0]. */
+  entries: u32;
+  pad6: u32;
+  pad0: u64;
+  pad1: u64;
+  pad2: u64;
+  pad3: u64;
+  pad4: u64;
+  /** atomic; writer: entries reset. */
+  resetIndex: u32;
+  pad7: u32;
+  pad8: u64;
+  pad9: u64;
+  pad10: u64;
+  pad11: u64;
+  pad12: u64;
+  pad13: u64;
+  pad14: u64;
+}
+
+/** struct kvm_dirty_gfn, byte for byte. */
+@unmanaged
+export class DirtyGfn {
+  /** atomic; vCPU: free -> dirty; harvester: dirty -> harvested; writer: harvested -> free. KVM's flags. */
+  state: u32;
+  /** Address space << 16 | id. */
+  slot: u32;
+  /** Page of the slot. */
+  offset: u64;
+}
+
 /** Net effect of a list on one slot id. */
 @unmanaged
 export class Effect {
@@ -424,6 +498,8 @@ export const ENTRY_BYTES: u32 = 16;
 export const CHUNK_BYTES: u32 = 576;
 export const RECORD_BYTES: u32 = 32;
 export const BITMAP_HEAD_BYTES: u32 = 16;
+export const DIRTY_RING_BYTES: u32 = 128;
+export const DIRTY_GFN_BYTES: u32 = 16;
 export const EFFECT_BYTES: u32 = 16;
 export const REGION_BYTES: u32 = 32;
 export const BATCH_BYTES: u32 = 512;
@@ -442,6 +518,9 @@ if (offsetof<Entry>() != ENTRY_BYTES) ERROR("Entry");
 if (CHUNK_HEADER_BYTES + CHUNK_ENTRIES * ENTRY_BYTES != CHUNK_BYTES) ERROR("CHUNK_BYTES");
 if (offsetof<Record>() != RECORD_BYTES) ERROR("Record");
 if (offsetof<BitmapHead>() != BITMAP_HEAD_BYTES) ERROR("BitmapHead");
+if (offsetof<DirtyRing>() != DIRTY_RING_BYTES) ERROR("DirtyRing");
+if (offsetof<DirtyRing>("resetIndex") != 64) ERROR("DirtyRing.resetIndex must be a line away");
+if (offsetof<DirtyGfn>() != DIRTY_GFN_BYTES) ERROR("DirtyGfn must equal struct kvm_dirty_gfn");
 if (offsetof<Effect>() != EFFECT_BYTES) ERROR("Effect");
 if (offsetof<Region>() != REGION_BYTES) ERROR("Region");
 if (offsetof<Region>("userspaceAddr") != 24) ERROR("Region must equal struct kvm_userspace_memory_region");

@@ -8,7 +8,7 @@
  */
 import { ownPin } from "./atomic";
 import { findEntry } from "./directory";
-import { markPageDirty } from "./dirtybitmap";
+import { markPageDirty } from "./dirtyring";
 import { Entry, Reader, Record } from "./layout";
 import { batchOf, exitSection, openSection } from "./readers";
 import { directoryOf, gfnIndexOf } from "./roots";
@@ -111,13 +111,16 @@ export function gfnToSlot(reader: usize, gfn: f64): i32 {
 }
 
 /**
- * The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors kvm_vcpu_mark_page_dirty.
+ * The page of `gpa` was written: it goes into the vCPU's dirty ring or its slot's bitmap, if the slot keeps a log.
+ * Mirrors kvm_vcpu_mark_page_dirty.
  */
 export function markDirty(reader: usize, gpa: f64): void {
   openSection(reader);
   const line = changetype<Reader>(reader);
   const bits = addressBits(gpa);
-  if (findSlot(reader, ownPin(reader), bits)) markPageDirty(line.cacheRecord, gfnOf(bits, line.pageShift));
+  if (findSlot(reader, ownPin(reader), bits)) {
+    markPageDirty(reader, line.cacheRecord, gfnOf(bits, line.pageShift));
+  }
   exitSection(reader);
 }
 

@@ -9,8 +9,8 @@
  * Mirrors srcu_read_lock and srcu_read_unlock around KVM_RUN.
  */
 import {
-  announceVcpu,
   claimOwner,
+  decideDirtyRing,
   inheritGate,
   inheritOwner,
   observeGate,
@@ -29,7 +29,7 @@ import {
   unpinRoot,
   wakeWriter,
 } from "./atomic";
-import { BATCH_BYTES, GATE_CLOSED, Header, READER_BYTES, Reader, Root } from "./layout";
+import { BATCH_BYTES, DIRTY_RING_NEVER, GATE_CLOSED, Header, READER_BYTES, Reader, Root } from "./layout";
 
 /** Longest sleep at the gate; bounded, so that a lost wake-up costs this much and no more. */
 const GATE_SLEEP_MS: i64 = 5;
@@ -65,9 +65,9 @@ function claimLine(header: usize, owner: u32, first: u32, end: u32, gated: u32):
   return 0;
 }
 
-/** Claim a vCPU's line. 0 if all maxVcpus are taken. */
+/** Claim a vCPU's line; in an engine with dirty rings attachDirtyRing comes next. 0 if all maxVcpus are taken. */
 export function claimVcpu(header: usize, owner: u32): usize {
-  announceVcpu(header);
+  decideDirtyRing(header, DIRTY_RING_NEVER);
   return claimLine(header, owner, 0, changetype<Header>(header).maxVcpus, 1);
 }
 

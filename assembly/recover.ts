@@ -11,6 +11,7 @@ import { carryRecord } from "./carry";
 import { freeChunk } from "./chunks";
 import { chunkAt } from "./directory";
 import { markBitmap } from "./dirtybitmap";
+import { recoverRings } from "./dirtyring";
 import { nextGfn } from "./gfnindex";
 import { sweepHeap } from "./heap";
 import { setRecord } from "./idtable";
@@ -127,6 +128,7 @@ function rebuild(header: usize, root: usize): void {
     markIndex(header, directoryOf(root, hvaIndexOf(asId)), false);
   }
   sweepPools(header);
+  recoverRings(header);
   sweepHeap(header);
   announceWait(header, 0);
   wakeObservers(header);

@@ -1,16 +1,15 @@
 /**
  * What can be asked of an engine, and its capabilities.
  */
-import { countObserver, observeVcpu, ownPin } from "./atomic";
+import { countObserver, decideDirtyRing, ownPin } from "./atomic";
 import { KVM_DIRTY_LOG_INITIALLY_SET, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE } from "./dirtybitmap";
+import { announceRings, dirtyRingBytes } from "./dirtyring";
 import { E2BIG, EINVAL, OK } from "./errno";
-import { Header, Root } from "./layout";
+import { nextGfn } from "./gfnindex";
+import { Header, RING_BYTES_MAX, RING_BYTES_MIN, Root } from "./layout";
+import { publishedRoot } from "./publish";
 import { exitSection, openSection } from "./readers";
-import { generationOf } from "./roots";
-
-/** Smallest and largest dirty ring in bytes: 256 and 65,536 entries of 16 bytes. */
-const RING_BYTES_MIN: u32 = 4096;
-const RING_BYTES_MAX: u32 = 1048576;
+import { directoryOf, generationOf, gfnIndexOf } from "./roots";
 
 /**
  * Publications so far, as the line's own section sees it: unpinned, the root could be rebuilt while it is
@@ -66,13 +65,29 @@ export function setManualDirtyLog(header: usize, bits: u32): i32 {
   return OK;
 }
 
-/** KVM_CAP_DIRTY_LOG_RING; mirrors kvm_vm_ioctl_enable_dirty_log_ring. */
+/**
+ * KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL: `bytes` of entries for each vCPU, before the first of
+ * them, once. Mirrors kvm_vm_ioctl_enable_dirty_log_ring.
+ */
 export function enableDirtyRing(header: usize, bytes: u32): i32 {
-  const engine = changetype<Header>(header);
   if (bytes == 0 || bytes & (bytes - 1) || bytes < RING_BYTES_MIN) return EINVAL;
   if (bytes > RING_BYTES_MAX) return E2BIG;
-  if (engine.dirtyRingBytes != 0 || observeVcpu(header)) return EINVAL;
-  engine.dirtyRingBytes = bytes;
+  if (decideDirtyRing(header, bytes) != 0) return EINVAL;
+  announceRings(header);
+  return OK;
+}
+
+/**
+ * KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP: what goes to no ring goes to the bitmaps. EINVAL without rings, or once
+ * there are slots. Mirrors kvm_vm_ioctl_enable_cap_generic.
+ */
+export function enableRingBitmap(header: usize): i32 {
+  const engine = changetype<Header>(header);
+  if (dirtyRingBytes(header) == 0) return EINVAL;
+  for (let asId: u32 = 0; asId < engine.addressSpaces; asId++) {
+    if (nextGfn(directoryOf(publishedRoot(header), gfnIndexOf(asId)), 0) != 0) return EINVAL;
+  }
+  engine.dirtyRingBitmap = 1;
   return OK;
 }
 

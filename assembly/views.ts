@@ -9,7 +9,7 @@
  *  - A bitmap has views if a consumer exists; the first view is KVM's own log (GET and CLEAR).
  *  - A bit leaves a view only to the consumer that asked for it, and never before it is somewhere else.
  */
-import { clearDirtyWord, observeDirtyWord } from "./atomic";
+import { clearDirtyWord, mergeDirtyWord, observeDirtyWord } from "./atomic";
 import { dirtyBytes, headOf } from "./dirtybitmap";
 import { allocHeap, freeHeap } from "./heap";
 import { Record } from "./layout";
@@ -83,5 +83,19 @@ export function moveView(bitmap: usize, bytes: u32, from: u32, to: u32): void {
     if (bits == 0) continue;
     addBits(target + i, bits);
     store<u64>(source + i, 0);
+  }
+}
+
+/** Add the bits of all views to the live bitmap: its slot is gone, and whoever gets it gets all. */
+export function sumViews(bitmap: usize, npages: u32): void {
+  const head = headOf(bitmap);
+  if (head.views == 0) return;
+  const bytes = dirtyBytes(npages);
+  const views: u32 = 1 + 2 * head.consumers;
+  for (let view: u32 = 0; view < views; view++) {
+    for (let i: u32 = 0; i < bytes; i += 8) {
+      const bits = load<u64>(viewAt(bitmap, bytes, view) + i);
+      if (bits != 0) mergeDirtyWord(bitmap + i, bits);
+    }
   }
 }

@@ -106,7 +106,7 @@ export class DirtyConsumer {
    * Harvest a slot: its pages that are dirty for this consumer, as getDirtyLog lays them out. They stay in
    * flight until `commit`; a harvest that is never settled, because its thread died, is in the next one
    * again.
-   * @throws KvmError EINVAL for a bad number, ENOENT without a log
+   * @throws KvmError EINVAL for a bad number, ENOENT without a log, ENXIO once there are dirty rings alone
    */
   begin(slot: number): Uint8Array {
     const op = "dirtyConsumer.begin";

@@ -10,9 +10,17 @@ import {
   type WaitOptions,
 } from "./commitoptions.js";
 import { type ConsumerOptions, DirtyConsumer } from "./dirtylog.js";
+import { DirtyRing } from "./dirtyring.js";
 import { ERRNO, KvmError } from "./errno.js";
 import { compileEngine, instantiateEngine } from "./instantiate.js";
-import { type EngineExports, HEADER, HEADER_BYTES, LAYOUT_HASH } from "./layout.js";
+import {
+  DIRTY_GFN_BYTES,
+  type EngineExports,
+  HEADER,
+  HEADER_BYTES,
+  LAYOUT_HASH,
+  RING_BYTES_MAX,
+} from "./layout.js";
 import { MemoryViews, placeInside, placeOwn } from "./memory.js";
 import { checkOptions, type EngineOptions, requireSharing } from "./options.js";
 import {
@@ -32,6 +40,8 @@ import { type SupervisedWorker, supervise, takeLifeLock } from "./supervise.js";
 import {
   KVM_CAP_DESTROY_MEMORY_REGION_WORKS,
   KVM_CAP_DIRTY_LOG_RING,
+  KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
+  KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP,
   KVM_CAP_JOIN_MEMORY_REGIONS_WORKS,
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
   KVM_CAP_MULTI_ADDRESS_SPACE,
@@ -48,8 +58,6 @@ import { type CommitRequest, type Outcome, Writer } from "./writer.js";
 
 /** Options of a commit that was not given any. */
 const DEFAULTS = checkCommitOptions({});
-/** Bytes of the largest dirty ring, KVM's answer for KVM_CAP_DIRTY_LOG_RING. */
-const DIRTY_RING_BYTES_MAX = 1 << 20;
 
 /** What a thread needs to attach; structured-cloneable if the memory is shared. */
 export interface EngineHandle {
@@ -393,7 +401,9 @@ export class MemslotEngine {
   // ---- read: one-shot translations and snapshots ----
 
   /**
-   * Claim a vCPU. @throws KvmError EAGAIN if all maxVcpus are in use, RangeError for an unknown address space
+   * Claim a vCPU; with dirty rings, under the writer lock, one with a ring.
+   * @throws KvmError EAGAIN if all maxVcpus are in use, with dirty rings ENOMEM, and EBUSY while another thread
+   *   keeps the lock; RangeError for an unknown address space
    */
   vcpu(options: VcpuOptions = {}): Vcpu {
     if (typeof options !== "object" || options === null) {
@@ -402,7 +412,9 @@ export class MemslotEngine {
     const asId = options.asId ?? 0;
     this.#checkAsId(asId);
     const { memory, base, owner, maxVcpus } = this;
-    return createVcpu({ wasm: this.#wasm, views: this.#views, memory, base, owner, maxVcpus }, asId);
+    const locked = (work: () => number) => this.#writer.locked("vcpu", TIMEOUT_MS, work);
+    const target = { wasm: this.#wasm, views: this.#views, memory, base, owner, maxVcpus, locked };
+    return createVcpu(target, asId);
   }
 
   /** Host address for a write to `gpa`, HVA_BAD, or HVA_RO_BAD in a READONLY slot. Mirrors gfn_to_hva. */
@@ -580,6 +592,40 @@ export class MemslotEngine {
     return new DirtyConsumer(target, name, options);
   }
 
+  /**
+   * The dirty ring of vCPU number `vcpu`, whether the vCPU is there yet, in another thread, or gone.
+   * @throws KvmError EINVAL without KVM_CAP_DIRTY_LOG_RING; RangeError if it is not from 0 to maxVcpus - 1
+   */
+  dirtyRing(vcpu: number): DirtyRing {
+    const op = "dirtyRing";
+    if (!Number.isInteger(vcpu) || vcpu < 0 || vcpu >= this.maxVcpus) {
+      throw new RangeError(`vcpu must be from 0 to ${this.maxVcpus - 1}, not ${show(vcpu)}`);
+    }
+    const { memory, base, pageShift } = this;
+    const wasm = this.#wasm;
+    const bytes = wasm.dirtyRingBytes(base);
+    if (bytes === 0) throw new KvmError(-ERRNO.EINVAL, op, { reason: "the engine has no dirty rings" });
+    const find = () => this.#writer.locked(op, TIMEOUT_MS, () => wasm.dirtyRingOf(base, vcpu) >>> 0);
+    return new DirtyRing(
+      { wasm, views: this.#views, memory, base, pageShift, find },
+      vcpu,
+      bytes / DIRTY_GFN_BYTES,
+    );
+  }
+
+  /**
+   * KVM_RESET_DIRTY_RINGS: the harvested entries of all rings are free, up to the first of each ring that was not
+   * harvested.
+   * @returns number of entries
+   * @throws KvmError EINVAL without KVM_CAP_DIRTY_LOG_RING, EBUSY
+   */
+  resetDirtyRings(): number {
+    const op = "resetDirtyRings";
+    const count = this.#writer.locked(op, TIMEOUT_MS, (wasm, base) => wasm.resetDirtyRings(base));
+    if (count < 0) throw new KvmError(count, op, { reason: "the engine has no dirty rings" });
+    return count;
+  }
+
   // ---- capabilities ----
 
   /** KVM_CHECK_EXTENSION: the value of a capability, 0 if it is unknown. */
@@ -592,7 +638,8 @@ export class MemslotEngine {
       case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
         return KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
       case KVM_CAP_DIRTY_LOG_RING:
-        return DIRTY_RING_BYTES_MAX;
+      case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+        return RING_BYTES_MAX;
       case KVM_CAP_USER_MEMORY_REGION_LIST:
         return this.maxListEntries;
       case KVM_CAP_USER_MEMORY:
@@ -600,6 +647,7 @@ export class MemslotEngine {
       case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
       case KVM_CAP_USER_MEMORY2:
       case KVM_CAP_READONLY_MEM:
+      case KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP:
         return 1;
       default:
         return 0;
@@ -607,8 +655,11 @@ export class MemslotEngine {
   }
 
   /**
-   * KVM_ENABLE_CAP: KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 (bits) or KVM_CAP_DIRTY_LOG_RING (bytes per vCPU).
-   * @throws KvmError EINVAL for an unknown capability, flags, or a bad argument; E2BIG for too large a ring
+   * KVM_ENABLE_CAP: KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 (bits), KVM_CAP_DIRTY_LOG_RING or its twin
+   * KVM_CAP_DIRTY_LOG_RING_ACQ_REL (bytes per vCPU; before the first vCPU), KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP
+   * (after one of these, before the first slot).
+   * @throws KvmError EINVAL for an unknown capability, flags, a bad argument or a bad moment; E2BIG for too large
+   *   a ring
    */
   enableCap(cap: number | EnableCap, ...args: (number | bigint)[]): void {
     const op = "enableCap";
@@ -616,14 +667,22 @@ export class MemslotEngine {
     toU32(request.cap, "cap");
     const words = new Uint32Array(2);
     putU64(words, 0, request.args?.[0] ?? 0, "args[0]");
+    const [low, high] = [words[0]!, words[1]!];
     let result: number = -ERRNO.EINVAL;
     if (toU32(request.flags ?? 0, "flags") === 0) {
       result = this.#writer.locked(op, TIMEOUT_MS, (wasm, base) => {
-        if (request.cap === KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) {
-          return wasm.setManualDirtyLog(base, words[1] === 0 ? words[0]! : 0xffff_ffff);
+        switch (request.cap) {
+          case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+            return wasm.setManualDirtyLog(base, high === 0 ? low : 0xffff_ffff);
+          case KVM_CAP_DIRTY_LOG_RING:
+          case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+            // KVM takes the size as a u32 out of the u64 argument, upper half unseen.
+            return wasm.enableDirtyRing(base, low);
+          case KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP:
+            return wasm.enableRingBitmap(base);
+          default:
+            return -ERRNO.EINVAL;
         }
-        // KVM takes the size as a u32 out of the u64 argument, upper half unseen.
-        return request.cap === KVM_CAP_DIRTY_LOG_RING ? wasm.enableDirtyRing(base, words[0]!) : -ERRNO.EINVAL;
       });
     }
     if (result < 0) throw new KvmError(result, op);

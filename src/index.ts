@@ -5,6 +5,7 @@
 export type { ChangedRange } from "./changed.js";
 export type { CommitOptions, CommitResult, WaitOptions } from "./commitoptions.js";
 export { type ConsumerOptions, DirtyConsumer, type EndedLog } from "./dirtylog.js";
+export { type DirtyGfn, DirtyRing, type RingHarvest } from "./dirtyring.js";
 export { type EnableCap, type EngineHandle, type GuestRange, MemslotEngine } from "./engine.js";
 export { ERRNO, type ErrnoCode, KvmError, type KvmErrorDetails } from "./errno.js";
 export type { EngineOptions } from "./options.js";

@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0xda84a7e4;
+export const LAYOUT_HASH = 0x3f556482;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -28,6 +28,16 @@ export const COMMIT_CHANGED = 4;
 export const COMMIT_TAKE_DIRTY = 8;
 export const CHANGED_OVERFLOW = 4294967295;
 export const GATE_CLOSED = 1;
+export const DIRTY_RING_NEVER = 1;
+export const NO_RING = 1;
+export const RING_BYTES_MIN = 4096;
+export const RING_BYTES_MAX = 1048576;
+export const RING_RESERVED_ENTRIES = 64;
+export const RING_FILTER_ENTRIES = 64;
+export const DIRTY_GFN_DIRTY = 1;
+export const DIRTY_GFN_HARVESTED = 2;
+export const RING_OVERFLOW_MISSED = 1;
+export const RING_OVERFLOW_TOLD = 2;
 export const HEADER_BYTES = 448;
 export const READER_BYTES = 128;
 export const ROOT_BYTES = 128;
@@ -38,6 +48,8 @@ export const ENTRY_BYTES = 16;
 export const CHUNK_BYTES = 576;
 export const RECORD_BYTES = 32;
 export const BITMAP_HEAD_BYTES = 16;
+export const DIRTY_RING_BYTES = 128;
+export const DIRTY_GFN_BYTES = 16;
 export const EFFECT_BYTES = 16;
 export const REGION_BYTES = 32;
 export const BATCH_BYTES = 512;
@@ -78,7 +90,8 @@ export const HEADER = {
   orphaned: 208,
   observers: 212,
   owners: 216,
-  vcpuCreated: 220,
+  dirtyRing: 220,
+  unlogged: 224,
   transaction: 256,
   stagingHome: 264,
   oldestRoot: 268,
@@ -100,7 +113,7 @@ export const HEADER = {
   heapFreeBytes: 332,
   takenCount: 336,
   manualDirtyLog: 340,
-  dirtyRingBytes: 344,
+  dirtyRingBitmap: 344,
   consumer0: 384,
   consumer1: 392,
   consumer2: 400,
@@ -131,6 +144,7 @@ export const READER = {
   sections: 80,
   misses: 88,
   cursor: 96,
+  ring: 104,
 } as const;
 
 /** Byte offsets of the fields of Root. */
@@ -198,6 +212,23 @@ export const BITMAP_HEAD = {
   consumers: 12,
 } as const;
 
+/** Byte offsets of the fields of DirtyRing. */
+export const DIRTY_RING = {
+  dirtyIndex: 0,
+  overflow: 4,
+  mask: 8,
+  hostPages: 12,
+  entries: 16,
+  resetIndex: 64,
+} as const;
+
+/** Byte offsets of the fields of DirtyGfn. */
+export const DIRTY_GFN = {
+  state: 0,
+  slot: 4,
+  offset: 8,
+} as const;
+
 /** Byte offsets of the fields of Effect. */
 export const EFFECT = {
   key: 0,
@@ -261,6 +292,14 @@ export interface EngineExports {
   dirtyLogBytes(header: number, slot: number): number;
   beginClearDirtyLog(header: number, slot: number, first: number, firstHigh: number, numPages: number): number;
   endClearDirtyLog(header: number, slot: number, first: number, numPages: number): void;
+  dirtyRingBytes(header: number): number;
+  attachDirtyRing(reader: number): number;
+  dirtyRingOf(header: number, vcpu: number): number;
+  dirtyRingFull(reader: number): number;
+  firstDirtyGfn(ring: number): number;
+  harvestDirtyRing(ring: number, first: number): number;
+  ringOverflow(header: number, ring: number): number;
+  resetDirtyRings(header: number): number;
   openConsumer(header: number, hashLow: number, hashHigh: number, allDirty: number): number;
   beginHarvest(header: number, slot: number, consumer: number): number;
   endHarvest(header: number, slot: number, consumer: number, abort: number): number;
@@ -274,4 +313,5 @@ export interface EngineExports {
   takenCount(header: number): number;
   setManualDirtyLog(header: number, bits: number): number;
   enableDirtyRing(header: number, bytes: number): number;
+  enableRingBitmap(header: number): number;
 }

@@ -29,6 +29,10 @@ export const KVM_CAP_MANUAL_DIRTY_LOG_PROTECT = 166;
 export const KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 = 168;
 /** Dirty ring; answers its largest size in bytes. */
 export const KVM_CAP_DIRTY_LOG_RING = 192;
+/** The same under the name that promises acquire/release order of the entries' states. */
+export const KVM_CAP_DIRTY_LOG_RING_ACQ_REL = 223;
+/** Writes that go to no dirty ring go to the bitmaps, and KVM_GET_DIRTY_LOG works beside the rings. */
+export const KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP = 225;
 /** KVM_SET_USER_MEMORY_REGION2 is supported. */
 export const KVM_CAP_USER_MEMORY2 = 231;
 /**
@@ -43,6 +47,11 @@ export const KVM_CAP_USER_MEMORY_REGION_LIST = 0x6d73_0001;
 export const KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE = 1 << 0;
 /** args[0] of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: a new bitmap starts with every page dirty. */
 export const KVM_DIRTY_LOG_INITIALLY_SET = 1 << 1;
+
+/** State of a dirty ring's entry: pushed by the vCPU. */
+export const KVM_DIRTY_GFN_F_DIRTY = 1 << 0;
+/** State of a dirty ring's entry: harvested, the next reset frees it. */
+export const KVM_DIRTY_GFN_F_RESET = 1 << 1;
 
 /** KVM's limit of pages per slot, inclusive (KVM_MEM_MAX_NR_PAGES). */
 export const KVM_MEM_MAX_NR_PAGES = 2 ** 31 - 1;

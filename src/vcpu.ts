@@ -3,7 +3,7 @@
  * methods that look their fields up: a translation is one call into wasm.
  */
 import { ERRNO, KvmError } from "./errno.js";
-import { BATCH_ENTRIES, type EngineExports } from "./layout.js";
+import { BATCH_ENTRIES, type EngineExports, HEADER, READER_BYTES } from "./layout.js";
 import type { MemoryViews } from "./memory.js";
 import { show } from "./region.js";
 
@@ -25,11 +25,18 @@ export interface Vcpu {
   readonly reader: number;
   /** Owner token, as its engine's; what `engine.reap` wants. */
   readonly owner: number;
+  /** Number of the vCPU from 0 on, what `engine.dirtyRing` wants; one that is released frees its number. */
+  readonly index: number;
   /**
    * True if the vCPU was asked to leave its section since it entered: by `engine.kick`, or a writer that
    * waits.
    */
   readonly kicked: boolean;
+  /**
+   * True if its dirty ring has come to the soft limit, 64 entries before its end: run on when it was harvested and
+   * reset. KVM_RUN ends with KVM_EXIT_DIRTY_RING_FULL then. False without a ring.
+   */
+  readonly dirtyRingFull: boolean;
   /** Address space of its lookups; may be changed at any time (SMM). @throws RangeError */
   asId: number;
   /**
@@ -61,8 +68,8 @@ export interface Vcpu {
    */
   translate(gpas: Float64Array, hvas: Float64Array, write?: boolean): void;
   /**
-   * The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors
-   * kvm_vcpu_mark_page_dirty.
+   * The page of `gpa` was written: if its slot keeps a log, the page goes into the vCPU's dirty ring if there are
+   * rings, else into the slot's bitmap. Mirrors kvm_vcpu_mark_page_dirty.
    */
   markDirty(gpa: number): void;
   /** Sections entered and lookups that found no slot, since the vCPU was made. */
@@ -79,6 +86,8 @@ export interface VcpuTarget {
   base: number;
   owner: number;
   maxVcpus: number;
+  /** Run under the writer lock. */
+  locked: (work: () => number) => number;
 }
 
 /** `vcpu.translate` of one reader line. */
@@ -105,24 +114,40 @@ function batchTranslation({ wasm, memory, views }: VcpuTarget, reader: number): 
   };
 }
 
-/** Claim a reader line, set to an address space of the engine. @throws KvmError EAGAIN if all are taken */
-export function createVcpu(target: VcpuTarget, asId: number): Vcpu {
-  const { wasm, base, owner, maxVcpus } = target;
+/** Claim a reader line, with a dirty ring if the engine has them. @throws KvmError EAGAIN, ENOMEM, EBUSY */
+function claimLine({ wasm, base, owner, maxVcpus, locked }: VcpuTarget): number {
   const reader = wasm.claimVcpu(base, owner) >>> 0;
   if (reader === 0) {
     throw new KvmError(-ERRNO.EAGAIN, "vcpu", { reason: `all ${maxVcpus} vCPUs (maxVcpus) are in use` });
   }
+  if (wasm.dirtyRingBytes(base) === 0) return reader;
+  try {
+    const result = locked(() => wasm.attachDirtyRing(reader));
+    if (result < 0) throw new KvmError(result, "vcpu", { reason: "no memory for its dirty ring" });
+  } catch (error) {
+    wasm.releaseReader(reader);
+    throw error;
+  }
+  return reader;
+}
+
+/** A vCPU, set to an address space of the engine. @throws as claimLine */
+export function createVcpu(target: VcpuTarget, asId: number): Vcpu {
+  const { wasm, base, views } = target;
+  const reader = claimLine(target);
+  const readers = views.words(base + HEADER.readers + 4)[(base + HEADER.readers) / 4]!;
   wasm.setAddressSpace(reader, asId);
-  return new ReaderLine(target, reader, asId);
+  return new ReaderLine(target, reader, (reader - readers) / READER_BYTES, asId);
 }
 
 /**
- * A class only for its two accessors: in an object literal they would turn the object into a dictionary, whose
+ * A class only for its accessors: in an object literal they would turn the object into a dictionary, whose
  * functions the compiler cannot inline, at 4 ns a call.
  */
 class ReaderLine implements Vcpu {
   readonly reader: number;
   readonly owner: number;
+  readonly index: number;
   readonly enter: Vcpu["enter"];
   readonly exit: Vcpu["exit"];
   readonly refresh: Vcpu["refresh"];
@@ -134,13 +159,14 @@ class ReaderLine implements Vcpu {
   readonly #wasm: EngineExports;
   #asId: number;
 
-  constructor(target: VcpuTarget, reader: number, asId: number) {
+  constructor(target: VcpuTarget, reader: number, index: number, asId: number) {
     const { wasm, owner } = target;
     const { enterSection, exitSection, refreshSection, gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
     this.#wasm = wasm;
     this.#asId = asId;
     this.reader = reader;
     this.owner = owner;
+    this.index = index;
     this.enter = () => enterSection(reader) !== 0;
     this.exit = () => exitSection(reader);
     this.refresh = () => refreshSection(reader) !== 0;
@@ -153,6 +179,10 @@ class ReaderLine implements Vcpu {
 
   get kicked(): boolean {
     return this.#wasm.vcpuKicked(this.reader) !== 0;
+  }
+
+  get dirtyRingFull(): boolean {
+    return this.#wasm.dirtyRingFull(this.reader) !== 0;
   }
 
   get asId(): number {

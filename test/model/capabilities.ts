@@ -17,32 +17,46 @@ export function extension(cap: number, limits: Limits): number {
     case uapi.KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
       return uapi.KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | uapi.KVM_DIRTY_LOG_INITIALLY_SET;
     case uapi.KVM_CAP_DIRTY_LOG_RING:
+    case uapi.KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
       return Number(RING_BYTES_MAX);
     case uapi.KVM_CAP_USER_MEMORY_REGION_LIST:
       return limits.maxListEntries;
     case uapi.KVM_CAP_READONLY_MEM:
     case uapi.KVM_CAP_USER_MEMORY2:
+    case uapi.KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP:
       return 1;
     default:
       return 0;
   }
 }
 
+/** What the moment of KVM_ENABLE_CAP depends on. */
+export interface Moment {
+  vcpuExists: boolean;
+  slotExists: boolean;
+}
+
 /** 0, or a negated errno. */
-export function enable(cap: number, arg: bigint, dirtyLog: ModelDirtyLog, vcpuExists: boolean): number {
+export function enable(cap: number, arg: bigint, dirtyLog: ModelDirtyLog, moment: Moment): number {
   if (cap === uapi.KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) {
     if (arg !== 0n && arg !== 1n && arg !== 3n) return -ERRNO.EINVAL;
     dirtyLog.manualProtect = arg !== 0n;
     dirtyLog.initiallySet = arg === 3n;
     return 0;
   }
-  if (cap !== uapi.KVM_CAP_DIRTY_LOG_RING) return -ERRNO.EINVAL;
+  if (cap === uapi.KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP) {
+    if (!dirtyLog.ringEnabled || moment.slotExists) return -ERRNO.EINVAL;
+    dirtyLog.bitmapBesideRing = true;
+    return 0;
+  }
+  if (cap !== uapi.KVM_CAP_DIRTY_LOG_RING && cap !== uapi.KVM_CAP_DIRTY_LOG_RING_ACQ_REL)
+    return -ERRNO.EINVAL;
   // The kernel's function takes a u32, so the upper half of the argument is never seen.
   const bytes = BigInt.asUintN(32, arg);
   const powerOfTwo = bytes > 0n && (bytes & (bytes - 1n)) === 0n;
   if (!powerOfTwo || bytes < RING_BYTES_MIN) return -ERRNO.EINVAL;
   if (bytes > RING_BYTES_MAX) return -ERRNO.E2BIG;
-  if (dirtyLog.ringEnabled || vcpuExists) return -ERRNO.EINVAL;
+  if (dirtyLog.ringEnabled || moment.vcpuExists) return -ERRNO.EINVAL;
   dirtyLog.ringEnabled = true;
   return 0;
 }

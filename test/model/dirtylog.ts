@@ -37,13 +37,19 @@ export interface Log {
 export class ModelDirtyLog {
   manualProtect = false;
   initiallySet = false;
-  /** With the dirty ring there are no bitmaps. */
+  /** vCPUs write into rings, which this model does not keep. */
   ringEnabled = false;
+  bitmapBesideRing = false;
   readonly #pages = new Map<number, DirtyPages>();
   readonly #pageShift: number;
 
   constructor(pageShift: number) {
     this.#pageShift = pageShift;
+  }
+
+  /** With rings alone there are no bitmaps. */
+  get usesBitmaps(): boolean {
+    return !this.ringEnabled || this.bitmapBesideRing;
   }
 
   /** Slot number to the pages of its bitmap. */
@@ -58,7 +64,7 @@ export class ModelDirtyLog {
   change(slot: number, before: Slot | undefined, after: Slot | undefined, ended: boolean): void {
     if (this.carried(before, after, ended)) return;
     this.#pages.delete(slot);
-    if (after && logs(after) && !this.ringEnabled) this.#pages.set(slot, this.#fresh(after));
+    if (after && logs(after) && this.usesBitmaps) this.#pages.set(slot, this.#fresh(after));
   }
 
   /** All changes of one list; bits of logs that end go over to logs that begin, host page by host page. */

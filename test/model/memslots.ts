@@ -77,7 +77,9 @@ export class ModelEngine {
 
   enableCap(cap: number, ...args: (number | bigint)[]): void {
     const arg = readU64(args[0] ?? 0, "args[0]");
-    const errno = enable(readU32(cap, "cap"), arg, this.dirtyLog, this.#vcpuExists);
+    const slotExists = this.layout.some((slots) => slots.size > 0);
+    const moment = { vcpuExists: this.#vcpuExists, slotExists };
+    const errno = enable(readU32(cap, "cap"), arg, this.dirtyLog, moment);
     if (errno) throw new KvmError(errno, "enableCap");
   }
 
@@ -226,7 +228,7 @@ export class ModelEngine {
 
   /** What GET and CLEAR refuse before they look at a slot. */
   #dirtySlotError(slot: number): number {
-    if (this.dirtyLog.ringEnabled) return -ERRNO.ENXIO;
+    if (!this.dirtyLog.usesBitmaps) return -ERRNO.ENXIO;
     const valid = asIdOf(slot) < this.limits.addressSpaces && idOf(slot) < this.limits.maxSlots;
     return valid ? 0 : -ERRNO.EINVAL;
   }

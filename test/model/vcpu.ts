@@ -51,7 +51,7 @@ export class ModelVcpu {
 
   markDirty(gpa: number): void {
     const { slots, bitmaps } = this.#section;
-    this.#engine.mark(slots, bitmaps, gpa);
+    if (!this.#engine.dirtyLog.ringEnabled) this.#engine.mark(slots, bitmaps, gpa);
   }
 
   get #section(): Pinned {

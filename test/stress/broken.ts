@@ -1,7 +1,6 @@
 /**
- * A core without a grace period, for the check of the checker: replaced layouts are recycled at once, whoever
- * reads them. The product has no such switch, so the core is compiled from sources of which one line is
- * another.
+ * Cores with a part missing, for the checks of the checkers. The product has no such switch, so the core is
+ * compiled from sources of which one line is another.
  */
 import { execFile } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -14,19 +13,46 @@ const ROOT = new URL("../../", import.meta.url);
 const COMPILER = fileURLToPath(new URL("node_modules/assemblyscript/bin/asc.js", ROOT));
 /** Stays where it is: it imports the compiler, which is found from there. */
 const TRANSFORM = fileURLToPath(new URL("assembly/noinline.mjs", ROOT));
-const FILE = "assembly/publish.ts";
-const LINE = "if (readerOf(header, root) != 0) return false;";
+
+/** A line of the core, and what stands there instead. */
+interface Break {
+  readonly file: string;
+  readonly line: string;
+  readonly instead: string;
+}
+
+/** Replaced layouts are recycled at once, whoever reads them. */
+const GRACE: Break = {
+  file: "assembly/publish.ts",
+  line: "if (readerOf(header, root) != 0) return false;",
+  instead: "",
+};
+/** Dirty bits end with their bitmap. */
+const CARRY: Break = {
+  file: "assembly/carry.ts",
+  line: "if (target.bitmap != 0 && headOf(target.bitmap).birth == commit) {",
+  instead: "if (target.bitmap == 1) {",
+};
 
 /** The core for shared memory, `reclaim` of which looks at no pin. */
-export async function breakGrace(): Promise<WebAssembly.Module> {
+export function breakGrace(): Promise<WebAssembly.Module> {
+  return compileBroken(GRACE);
+}
+
+/** The core for shared memory, whose lists carry no dirty bit. */
+export function breakCarry(): Promise<WebAssembly.Module> {
+  return compileBroken(CARRY);
+}
+
+async function compileBroken({ file, line, instead }: Break): Promise<WebAssembly.Module> {
   const directory = await mkdtemp(join(tmpdir(), "memslots-broken-"));
   try {
     for (const name of ["assembly", "asconfig.json"]) {
       await cp(new URL(name, ROOT), join(directory, name), { recursive: true });
     }
-    const text = await readFile(join(directory, FILE), "utf8");
-    if (!text.includes(LINE)) throw new Error(`${FILE} has no line "${LINE}" to take out`);
-    await writeFile(join(directory, FILE), text.replace(LINE, ""));
+    const text = await readFile(join(directory, file), "utf8");
+    if (!text.includes(line)) throw new Error(`${file} has no line "${line}" to take out`);
+    await writeFile(join(directory, file), text.replace(line, instead));
     // A process of its own: the compiler takes long to load where TypeScript is being translated.
     await promisify(execFile)(process.execPath, [COMPILER, "--target", "shared", "--transform", TRANSFORM], {
       cwd: directory,

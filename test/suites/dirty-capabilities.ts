@@ -6,6 +6,8 @@ import * as assert from "uvu/assert";
 import { ERRNO } from "../../src/errno.js";
 import {
   KVM_CAP_DIRTY_LOG_RING,
+  KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
+  KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP,
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT,
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
   KVM_DIRTY_LOG_INITIALLY_SET,
@@ -140,6 +142,41 @@ export function dirtyCapabilitiesSuite(name: string, create: Create): void {
           -EINVAL,
         );
       }
+    });
+
+    check("the ring has two names, and is one", {}, (vm) => {
+      const enable = (cap: number, bytes: number) => errnoOf(() => vm.enableCap(cap, bytes));
+      assert.is(vm.checkExtension(KVM_CAP_DIRTY_LOG_RING_ACQ_REL), 1 << 20);
+      assert.is(enable(KVM_CAP_DIRTY_LOG_RING_ACQ_REL, 4097), -EINVAL);
+      assert.is(enable(KVM_CAP_DIRTY_LOG_RING_ACQ_REL, 2 ** 21), -E2BIG);
+      assert.is(enable(KVM_CAP_DIRTY_LOG_RING_ACQ_REL, 8192), 0);
+      assert.is(enable(KVM_CAP_DIRTY_LOG_RING, 8192), -EINVAL);
+    });
+
+    check("bitmaps beside the ring: after the ring, before any slot", { addressSpaces: 2 }, (vm) => {
+      const enable = () => errnoOf(() => vm.enableCap(KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP));
+      assert.is(vm.checkExtension(KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP), 1);
+      assert.is(enable(), -EINVAL, "no ring");
+      vm.enableCap(KVM_CAP_DIRTY_LOG_RING, 4096);
+      setMemoryRegion(vm, 0x1_0003, 0, 0, PAGE_SIZE, 0);
+      assert.is(enable(), -EINVAL, "a slot, in whatever address space, logged or not");
+      setMemoryRegion(vm, 0x1_0003, 0, 0, 0, 0);
+      assert.is(enable(), 0);
+      assert.is(enable(), 0, "as often as one likes");
+      addSlot(vm, 1, 4);
+      assert.is(enable(), -EINVAL);
+      markPages(vm, 1, 2);
+      assert.equal(getDirtyPages(vm, 1), [2], "a write by no vCPU");
+      const vcpu = vm.vcpu({ asId: 0 });
+      vcpu.enter();
+      vcpu.markDirty(0x100_0000);
+      vcpu.exit();
+      vcpu.release();
+      assert.equal(getDirtyPages(vm, 1), [], "a vCPU writes to its ring");
+      markPages(vm, 1, 1, 3);
+      vm.enableCap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 1);
+      assert.is(__clear(vm, 1, 0, 4, [1]), 0);
+      assert.equal(getDirtyPages(vm, 1), [3]);
     });
 
     check("a dirty ring comes before the first vCPU", {}, (vm) => {

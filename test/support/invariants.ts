@@ -184,9 +184,29 @@ export function checkInvariants(engine: MemslotEngine): void {
   checkHeap(view, engine.base, records);
 }
 
+/** Addresses of the dirty rings; in an engine that has them every line knows so. */
+function ringsOf(view: View, base: number): number[] {
+  const header = (field: keyof typeof map.HEADER) => view.u32(base + map.HEADER[field]);
+  const hasRings = header("dirtyRing") > map.DIRTY_RING_NEVER;
+  const lines = Array.from({ length: header("maxVcpus") * 2 }, (_, i) =>
+    view.u32(header("readers") + i * map.READER_BYTES + map.READER.ring),
+  );
+  assert.is(
+    lines.every((ring) => ring !== 0),
+    hasRings,
+    "all lines know of rings",
+  );
+  assert.is(
+    lines.some((ring) => ring !== 0),
+    hasRings,
+    "no line has a ring that the engine has not",
+  );
+  return lines.filter((ring) => ring > map.NO_RING);
+}
+
 /**
- * The blocks of the heap follow each other, and the used ones are the bitmaps, the staging area and the
- * bridges.
+ * The blocks of the heap follow each other, and the used ones are the bitmaps, the rings, the staging area and
+ * the bridges.
  */
 function checkHeap(view: View, base: number, records: readonly number[]): void {
   const header = (field: keyof typeof map.HEADER) => view.u32(base + map.HEADER[field]);
@@ -200,6 +220,7 @@ function checkHeap(view: View, base: number, records: readonly number[]): void {
     if (views !== 0) expected.add(views);
   }
   if (header("staging") >= header("heapStart")) expected.add(header("staging"));
+  for (const ring of ringsOf(view, base)) expected.add(ring);
   let free = 0;
   let at = header("heapStart");
   while (at < header("heapEnd")) {

@@ -24,6 +24,7 @@ export const LAYERS: readonly string[] = [
   "hvaindex",
   "changed",
   "dirtybitmap",
+  "dirtyring",
   "views",
   "carry",
   "recycle",

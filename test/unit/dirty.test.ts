@@ -147,6 +147,19 @@ test("takeDirty returns the last log of every slot whose log ends", async () => 
   checkInvariants(engine);
 });
 
+test("takeDirty hands out what is dirty for any consumer", async () => {
+  const engine = await logged(region(0, 0, 100, 1000));
+  const screen = engine.dirtyConsumer("screen");
+  mark(engine, 1, 2);
+  screen.begin(0);
+  mark(engine, 3);
+  engine.getDirtyLog(0);
+  mark(engine, 4);
+  const { dirty } = engine.setUserMemoryRegionList([region(0, 0, 0, 0)], { takeDirty: true });
+  assert.equal(pages(dirty![0]!.bitmap), [1, 2, 3, 4]);
+  checkInvariants(engine);
+});
+
 test("consumers have views of their own, and KVM's log is one of them", async () => {
   const engine = await logged(region(0, 0, 100, 1000));
   mark(engine, 1);

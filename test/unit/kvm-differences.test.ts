@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
-import { KvmError, MemslotEngine } from "memslots";
+import { KvmError, MemslotEngine, type RingHarvest, type Vcpu } from "memslots";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { HEADER } from "../../src/layout.js";
@@ -12,8 +12,10 @@ import {
   HVA_BAD,
   HVA_RO_BAD,
   KVM_CAP_DIRTY_LOG_RING,
+  KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP,
   KVM_CAP_NR_MEMSLOTS,
   KVM_CAP_USER_MEMORY_REGION_LIST,
+  KVM_DIRTY_GFN_F_RESET,
   KVM_MEM_GUEST_MEMFD,
   KVM_MEM_LOG_DIRTY_PAGES,
   KVM_MEM_READONLY,
@@ -310,16 +312,65 @@ difference("clearDirtyLog answers EFAULT for a bitmap that is too short", (vm) =
   assert.equal(dirtyPages(vm.getDirtyLog(1)), [0]);
 });
 
-difference("The dirty ring can be switched on, but there is no ring yet", (vm) => {
-  assert.equal(
-    [KVM_CAP_DIRTY_LOG_RING, 223, 225].map((cap) => vm.checkExtension(cap)),
-    [1 << 20, 0, 0],
-  );
-  vm.enableCap(KVM_CAP_DIRTY_LOG_RING, 4096);
-  vm.setUserMemoryRegion(pages(1, 0, 4, LOG));
-  vm.markDirty(0);
-  throwsErrno(() => vm.getDirtyLog(1), "ENXIO");
-  throwsErrno(() => vm.enableCap(KVM_CAP_DIRTY_LOG_RING, 4096), "EINVAL");
+/** An engine with a ring of 256 entries, one vCPU, and a logged slot of 1000 pages. */
+async function ringed(
+  bitmap = false,
+): Promise<{ ring: MemslotEngine; vcpu: Vcpu; harvest: () => RingHarvest }> {
+  const ring = await MemslotEngine.create({ maxVcpus: 1 });
+  ring.enableCap(KVM_CAP_DIRTY_LOG_RING, 4096);
+  if (bitmap) ring.enableCap(KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP);
+  ring.setUserMemoryRegion(pages(1, 0, 1000, LOG));
+  return { ring, vcpu: ring.vcpu(), harvest: () => ring.dirtyRing(0).harvest() };
+}
+
+difference("A full dirty ring overwrites nothing", async () => {
+  const alone = await ringed();
+  for (let gfn = 0; gfn < 257; gfn++) alone.vcpu.markDirty(gfn * PAGE_SIZE);
+  assert.is(alone.harvest().entries[0]!.offset, 0);
+  assert.is(alone.harvest().overflow, true);
+  assert.is(alone.ring.resetDirtyRings(), 256);
+  assert.equal(alone.harvest(), { entries: [], overflow: false });
+  const both = await ringed(true);
+  for (let gfn = 0; gfn < 257; gfn++) both.vcpu.markDirty(gfn * PAGE_SIZE);
+  assert.equal([both.harvest().entries.length, both.harvest().overflow], [256, false]);
+  assert.equal(dirtyPages(both.ring.getDirtyLog(1)), [256]);
+});
+
+difference("Without a bitmap a write by no vCPU is an overflow too", async () => {
+  const { ring, harvest } = await ringed();
+  ring.markDirty(0);
+  assert.equal(harvest(), { entries: [], overflow: true });
+});
+
+difference("An entry knows its host page", async () => {
+  const { ring, vcpu, harvest } = await ringed();
+  vcpu.markDirty(3 * PAGE_SIZE);
+  ring.setUserMemoryRegionList([deletion(1), pages(1, 0, 4, LOG, 0x7000)]);
+  assert.equal(harvest().entries, [{ slot: 1, offset: 3, hva: 0x1003 * PAGE_SIZE }]);
+  assert.equal([...ring.dirtyRing(0).entries().subarray(0, 4)], [KVM_DIRTY_GFN_F_RESET, 1, 3, 0]);
+});
+
+difference("A page that waits in the ring is not pushed again", async () => {
+  const { vcpu, harvest } = await ringed();
+  for (let i = 0; i < 9; i++) vcpu.markDirty(0);
+  assert.is(harvest().entries.length, 1);
+  vcpu.markDirty(0);
+  assert.is(harvest().entries.length, 2);
+});
+
+difference("The ring is in the engine's memory", async (vm) => {
+  throwsErrno(() => vm.dirtyRing(0), "EINVAL");
+  const { ring, vcpu } = await ringed();
+  const entries = ring.dirtyRing(0).entries();
+  assert.equal([entries.buffer === ring.memory.buffer, entries.length], [true, 1024]);
+  for (let gfn = 0; gfn < 191; gfn++) vcpu.markDirty(gfn * PAGE_SIZE);
+  assert.is(vcpu.dirtyRingFull, false);
+  vcpu.markDirty(999 * PAGE_SIZE);
+  assert.is(vcpu.dirtyRingFull, true);
+});
+
+difference("Bitmaps beside the ring are there on every machine", (vm) => {
+  assert.is(vm.checkExtension(KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP), 1);
 });
 
 difference("gpaToHva takes bytes and keeps the offset in the page", (vm) => {

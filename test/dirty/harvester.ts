@@ -1,0 +1,113 @@
+/**
+ * Harvesters: each keeps a copy of host memory and renews a page's when the page is told dirty, as a migration
+ * does. A page whose copy is old after the last harvest was lost.
+ */
+import type { DirtyConsumer, DirtyRing, EndedLog, MemslotEngine } from "memslots";
+import { dirtyPages } from "../support/bitmap.js";
+import type { Random } from "../support/random.js";
+import { HOME_HVA, HOSTS, PAGE } from "./world.js";
+
+export abstract class Harvester {
+  readonly copy = new Int32Array(HOSTS);
+  /** Pages copied. */
+  copied = 0;
+
+  constructor(
+    readonly engine: MemslotEngine,
+    readonly ram: Int32Array,
+  ) {}
+
+  /** @param rng fail now and then; without, never */
+  abstract harvest(rng?: Random): void;
+
+  /**
+   * A log ended with a list: what the list has left mapped must be in a log that began, what it has not is only
+   * here.
+   */
+  take({ bitmap, guestPhysAddr }: EndedLog, isMapped: (hostPage: number) => boolean): void {
+    const first = (guestPhysAddr / PAGE) % HOSTS;
+    for (const page of dirtyPages(bitmap)) if (!isMapped(first + page)) this.renew(first + page);
+  }
+
+  protected renew(hostPage: number): void {
+    this.copy[hostPage] = Atomics.load(this.ram, hostPage);
+    this.copied++;
+  }
+
+  protected renewLog(log: Uint8Array, hostPage: number): void {
+    for (const page of dirtyPages(log)) this.renew(hostPage + page);
+  }
+
+  /** Host pages whose copy is old; the writers stand still. */
+  lost(): number[] {
+    return Array.from({ length: HOSTS }, (_, i) => i).filter((page) => this.copy[page] !== this.ram[page]);
+  }
+}
+
+/** KVM_GET_DIRTY_LOG of every slot. */
+export class LogHarvester extends Harvester {
+  override harvest(_rng?: Random): void {
+    for (const { slot, userspaceAddr } of this.engine.slots()) {
+      this.renewLog(this.engine.getDirtyLog(slot), userspaceAddr / PAGE - HOME_HVA);
+    }
+  }
+}
+
+/** A consumer, whose harvest sometimes fails. */
+export class ConsumerHarvester extends LogHarvester {
+  readonly #consumer: DirtyConsumer;
+
+  constructor(engine: MemslotEngine, ram: Int32Array) {
+    super(engine, ram);
+    this.#consumer = engine.dirtyConsumer("copy");
+  }
+
+  override harvest(rng?: Random): void {
+    for (const { slot, userspaceAddr } of this.engine.slots()) {
+      const log = this.#consumer.begin(slot);
+      if (rng?.chance(0.2)) this.#consumer.abort(slot);
+      else if (rng?.chance(0.1)) continue;
+      else {
+        this.renewLog(log, userspaceAddr / PAGE - HOME_HVA);
+        this.#consumer.commit(slot);
+      }
+    }
+  }
+}
+
+/** All rings, then the reset; some harvests die before it. */
+export class RingHarvester extends Harvester {
+  readonly #rings: readonly DirtyRing[];
+  readonly #bySlot: boolean;
+  overflows = 0;
+
+  /** @param bySlot believe slot and offset of an entry, as KVM has it, instead of its host page */
+  constructor(engine: MemslotEngine, ram: Int32Array, bySlot: boolean) {
+    super(engine, ram);
+    this.#rings = Array.from({ length: engine.maxVcpus }, (_, i) => engine.dirtyRing(i));
+    this.#bySlot = bySlot;
+  }
+
+  override harvest(rng?: Random): void {
+    for (const ring of this.#rings) {
+      const { entries, overflow } = ring.harvest();
+      if (rng?.chance(0.1)) return;
+      if (overflow) {
+        this.overflows++;
+        for (let page = 0; page < HOSTS; page++) this.renew(page);
+      }
+      for (const { slot, offset, hva } of entries) {
+        const address = this.#bySlot ? this.#resolve(slot, offset) : hva;
+        if (address !== undefined) this.renew(address / PAGE - HOME_HVA);
+      }
+    }
+    this.engine.resetDirtyRings();
+  }
+
+  #resolve(slot: number, offset: number): number | undefined {
+    const now = this.engine.slot(slot);
+    return now !== undefined && offset * PAGE < now.memorySize
+      ? now.userspaceAddr + offset * PAGE
+      : undefined;
+  }
+}
