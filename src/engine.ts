@@ -30,6 +30,7 @@ import {
 } from "./region.js";
 import { type SupervisedWorker, supervise, takeLifeLock } from "./supervise.js";
 import {
+  HVA_MMIO,
   KVM_CAP_DESTROY_MEMORY_REGION_WORKS,
   KVM_CAP_DIRTY_LOG_RING,
   KVM_CAP_JOIN_MEMORY_REGIONS_WORKS,
@@ -44,6 +45,7 @@ import {
   KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
 } from "./uapi.js";
 import { createVcpu, type Vcpu, type VcpuOptions } from "./vcpu.js";
+import { encodeWindows, type MmioWindow, type Resolved, readWindows } from "./windows.js";
 import { type CommitRequest, type Outcome, Writer } from "./writer.js";
 
 /** Options of a commit that was not given any. */
@@ -222,7 +224,7 @@ export class MemslotEngine {
     const op = "setUserMemoryRegion";
     const words = this.#takeWords(1);
     putRegion(words, 0, region, "region", op);
-    this.#commit({ op, words, count: 1, asList: false, version2: false }, DEFAULTS);
+    this.#commit({ op, words, count: 1, asList: false, version2: false, windows: [] }, DEFAULTS);
   }
 
   /** KVM_SET_USER_MEMORY_REGION2. @throws as setUserMemoryRegion; EBADF for a guest_memfd that is none */
@@ -233,7 +235,7 @@ export class MemslotEngine {
     }
     const words = this.#takeWords(2);
     putRegion2(words, region, "region", op);
-    this.#commit({ op, words, count: 1, asList: false, version2: true }, DEFAULTS);
+    this.#commit({ op, words, count: 1, asList: false, version2: true, windows: [] }, DEFAULTS);
   }
 
   /**
@@ -249,7 +251,7 @@ export class MemslotEngine {
    */
   setUserMemoryRegionList(regions: readonly RegionLike[], options?: CommitOptions): CommitResult {
     const checked = options === undefined ? DEFAULTS : checkCommitOptions(options);
-    const request = this.#request(regions, "setUserMemoryRegionList");
+    const request = this.#request(regions, checked.windows, "setUserMemoryRegionList");
     return this.#result(request, this.#commit(request, checked), checked);
   }
 
@@ -261,20 +263,26 @@ export class MemslotEngine {
     options?: CommitOptions,
   ): Promise<CommitResult> {
     const checked = options === undefined ? DEFAULTS : checkCommitOptions(options);
-    const request = this.#request(regions, "setUserMemoryRegionListAsync");
+    const request = this.#request(regions, checked.windows, "setUserMemoryRegionListAsync");
     return this.#result(request, await this.#writer.commitAsync(request, checked), checked);
   }
 
-  #request(regions: readonly RegionLike[], op: string): CommitRequest {
+  #request(
+    regions: readonly RegionLike[],
+    windows: Required<CommitOptions>["windows"],
+    op: string,
+  ): CommitRequest {
     if (!Array.isArray(regions)) throw new TypeError(`regions must be an array, not ${show(regions)}`);
     const count = regions.length;
     if (count > this.maxListEntries) {
       const reason = `${count} entries, maxListEntries is ${this.maxListEntries}`;
       throw new KvmError(-ERRNO.E2BIG, op, { reason });
     }
+    const limit = 2 ** this.maxPhysAddrBits;
+    const encoded = windows.length === 0 ? [] : encodeWindows(windows, this.addressSpaces, limit, op);
     const words = this.#takeWords(count);
     putRegions(words, regions, op);
-    return { op, words, count, asList: true, version2: false };
+    return { op, words, count, asList: true, version2: false, windows: encoded };
   }
 
   #commit(request: CommitRequest, options: Required<CommitOptions>): Outcome {
@@ -415,6 +423,20 @@ export class MemslotEngine {
     return this.#wasm.gpaToHvaRead(this.#readerOf(asId), gpa);
   }
 
+  /**
+   * Where the byte `gpa` is, for a write or a read: host memory, or a device and the byte of its registers;
+   * undefined if the layout has nothing there, or host memory that refuses the write. Mirrors QEMU's
+   * address_space_translate.
+   */
+  resolve(gpa: number, write = true, asId = 0): Resolved {
+    const wasm = this.#wasm;
+    const reader = this.#readerOf(asId);
+    const hva = wasm.resolve(reader, gpa, write ? 1 : 0);
+    if (hva >= 0) return { hva };
+    if (hva !== HVA_MMIO) return undefined;
+    return { device: wasm.deviceOf(reader) >>> 0, offset: wasm.deviceOffsetOf(reader) };
+  }
+
   /** The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors mark_page_dirty. */
   markDirty(gpa: number, asId = 0): void {
     this.#wasm.markDirty(this.#readerOf(asId), gpa);
@@ -438,6 +460,15 @@ export class MemslotEngine {
   slots(asId = 0): MappedRegion[] {
     const reader = this.#readerOf(asId);
     return this.#collect(reader, () => this.#wasm.nextSlots(reader));
+  }
+
+  /** All MMIO windows of an address space, ascending by guest address, from one layout. */
+  windows(asId = 0): MmioWindow[] {
+    const reader = this.#readerOf(asId);
+    this.#wasm.enterSection(reader);
+    const windows = readWindows(this.#views, this.#wasm.windowTable(reader));
+    this.#wasm.exitSection(reader);
+    return windows;
   }
 
   /**

@@ -13,3 +13,4 @@ export { mergeSlots, resizeSlot, type Slot, type SlotBounds, setReadonly, splitS
 export type { SupervisedWorker } from "./supervise.js";
 export * from "./uapi.js";
 export type { Vcpu, VcpuOptions, VcpuStats } from "./vcpu.js";
+export type { DeviceWindow, HostWindow, MmioWindow, Resolved } from "./windows.js";

@@ -50,6 +50,15 @@ export interface Vcpu {
   /** Host address for a read of `gpa`, or HVA_BAD. Mirrors kvm_vcpu_gfn_to_hva_prot. */
   gpaToHvaRead(gpa: number): number;
   /**
+   * Where the byte `gpa` is, for a write (the default) or a read, in one call: its host address, or HVA_MMIO
+   * with `device` and `offset` telling which register of which device; HVA_RO_BAD, HVA_BAD.
+   */
+  resolve(gpa: number, write?: boolean): number;
+  /** Device that the last `resolve` with HVA_MMIO found. */
+  readonly device: number;
+  /** Byte of its registers. */
+  readonly offset: number;
+  /**
    * Number (address space << 16 | id) of the slot that maps frame `gfn`, or -1. Mirrors kvm_vcpu_gfn_to_memslot.
    */
   gfnToSlot(gfn: number): number;
@@ -114,6 +123,7 @@ export function createVcpu(target: VcpuTarget, asId: number): Vcpu {
   }
   wasm.setAddressSpace(reader, asId);
   const { enterSection, exitSection, refreshSection, gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
+  const { resolve, deviceOf, deviceOffsetOf } = wasm;
   let current = asId;
   return {
     reader,
@@ -135,6 +145,13 @@ export function createVcpu(target: VcpuTarget, asId: number): Vcpu {
     refresh: () => refreshSection(reader) !== 0,
     gpaToHva: (gpa) => gpaToHva(reader, gpa),
     gpaToHvaRead: (gpa) => gpaToHvaRead(reader, gpa),
+    resolve: (gpa, write = true) => resolve(reader, gpa, write ? 1 : 0),
+    get device() {
+      return deviceOf(reader) >>> 0;
+    },
+    get offset() {
+      return deviceOffsetOf(reader);
+    },
     gfnToSlot: (gfn) => gfnToSlot(reader, gfn),
     translate: batchTranslation(target, reader),
     markDirty: (gpa) => markDirty(reader, gpa),
