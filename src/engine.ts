@@ -11,6 +11,7 @@ import {
 } from "./commitoptions.js";
 import { type ConsumerOptions, DirtyConsumer } from "./dirtylog.js";
 import { ERRNO, KvmError } from "./errno.js";
+import { AddressSpaces, type FlatViewOptions, type FlatViewSource } from "./flatview/addressspaces.js";
 import { compileEngine, instantiateEngine } from "./instantiate.js";
 import { type EngineExports, HEADER, HEADER_BYTES, LAYOUT_HASH } from "./layout.js";
 import { MemoryViews, placeInside, placeOwn } from "./memory.js";
@@ -112,6 +113,7 @@ export class MemslotEngine {
   #readerAsId = 0;
   #batch = 0;
   #words: Uint32Array = new Uint32Array(0);
+  readonly #flatViews: AddressSpaces;
 
   private constructor(wasm: EngineExports, { module, memory, base, owner }: EngineHandle) {
     // Without owner and lock, which are this thread's and not those of whom it posts the handle to.
@@ -141,6 +143,7 @@ export class MemslotEngine {
       everything,
       publications: () => this.publications,
     });
+    this.#flatViews = new AddressSpaces(this);
   }
 
   /**
@@ -265,6 +268,36 @@ export class MemslotEngine {
     const checked = options === undefined ? DEFAULTS : checkCommitOptions(options);
     const request = this.#request(regions, checked.windows, "setUserMemoryRegionListAsync");
     return this.#result(request, await this.#writer.commitAsync(request, checked), checked);
+  }
+
+  /**
+   * Map what a flat view tells, by the shortest list that leads there from what is mapped: slots of the library's
+   * own numbering for memory, windows for the rest. A root region is flattened now and again at every later
+   * commit. Slots that are not the view's stay as they are.
+   * @returns undefined inside a transaction, at whose end it takes effect
+   * @throws as setUserMemoryRegionList; RangeError naming a region beyond the engine's addresses; TypeError
+   */
+  setFlatView(view: FlatViewSource, options: FlatViewOptions = {}): CommitResult | undefined {
+    return this.#flatViews.setFlatView(view, options);
+  }
+
+  /** Begin a transaction of flat views, or nest into the open one. */
+  begin(): void {
+    this.#flatViews.begin();
+  }
+
+  /**
+   * End a transaction; the outermost one commits the flat views of all address spaces as one list.
+   * @returns undefined inside another transaction
+   * @throws as setFlatView, and then nothing has changed; KvmError EINVAL without a transaction
+   */
+  commit(options?: Omit<CommitOptions, "windows">): CommitResult | undefined {
+    return this.#flatViews.commit(options);
+  }
+
+  /** The same without sleeping; no other transaction may begin until it is done. @throws as commit, EBUSY */
+  commitAsync(options?: Omit<CommitOptions, "windows">): Promise<CommitResult | undefined> {
+    return this.#flatViews.commitAsync(options);
   }
 
   #request(

@@ -7,6 +7,7 @@ export type { CommitOptions, CommitResult, WaitOptions } from "./commitoptions.j
 export { type ConsumerOptions, DirtyConsumer, type EndedLog } from "./dirtylog.js";
 export { type EnableCap, type EngineHandle, type GuestRange, MemslotEngine } from "./engine.js";
 export { ERRNO, type ErrnoCode, KvmError, type KvmErrorDetails } from "./errno.js";
+export type { FlatViewOptions, FlatViewSource } from "./flatview/addressspaces.js";
 export type { EngineOptions } from "./options.js";
 export type { MappedRegion, Region2Like, RegionLike } from "./region.js";
 export { mergeSlots, resizeSlot, type Slot, type SlotBounds, setReadonly, splitSlot } from "./slots.js";
