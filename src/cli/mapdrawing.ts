@@ -161,15 +161,12 @@ export function guestColumn(props: GuestColumnProps): VNode {
   const borders = new Set(mappings.flatMap(({ start, end }) => [start, end]));
   const middle = column.x + column.width / 2;
   return element("g", { class: "guest" }, [
-    ...fold.pieces
-      .filter(({ used }) => !used)
-      .map(({ start, end, at }) =>
-        element(
-          "text",
-          { key: `gap${start}`, x: middle, y: at + 11, class: "quiet middle" },
-          sizeText(end - start),
-        ),
-      ),
+    ...mappings.slice(1).flatMap(({ start }, index) => {
+      const { end } = mappings[index]!;
+      if (end === start) return [];
+      const y = (fold.place(end) + fold.place(start)) / 2 + 4;
+      return [element("text", { key: `gap${end}`, x: middle, y, class: "quiet middle" }, sizeText(start - end))];
+    }),
     ...(axis === undefined
       ? []
       : [...borders].map((address) =>
