@@ -38,12 +38,21 @@ function assets() {
 }
 
 export default {
-  input: { page: here("page.tsx"), machineworker: here("machineworker.ts"), vcpuworker: here("vcpuworker.ts") },
+  input: {
+    page: here("page.tsx"),
+    machineworker: here("machineworker.ts"),
+    vcpuworker: here("vcpuworker.ts"),
+  },
   output: { dir: OUT, format: "es", chunkFileNames: "[name].js", sourcemap: true },
   // The command line's parsers import Node's file system beside what the page needs of them.
   treeshake: { moduleSideEffects: (id) => !id.startsWith("node:") },
   external: /^node:/,
-  plugins: [self(), nodeResolve({ browser: true }), typescript({ tsconfig: here("tsconfig.json") }), assets()],
+  plugins: [
+    self(),
+    nodeResolve({ browser: true }),
+    typescript({ tsconfig: here("tsconfig.json") }),
+    assets(),
+  ],
   onLog(level, log, handler) {
     if (level === "warn") throw new Error(log.message);
     handler(level, log);

@@ -10,6 +10,7 @@ export function parseCommit(text: string): number {
 
 /** What a FILE may be, for the help of a command. */
 export const FILES = `
-FILE is a trace (.jsonl, .jsonl.gz), the JSON of engine.slots(), or what
-"memslots show --json" prints; - is standard input, gzipped or not. Of a trace
-the map after its last commit is taken, or after another one by its id.`;
+FILE is a trace (.jsonl, .jsonl.gz), the JSON of engine.slots(), what "memslots
+show --json" prints, or the text of QEMU's "info mtree -f"; - is standard input;
+all of them gzipped or not. Of a trace the map after its last commit is taken,
+or after another one by its id.`;

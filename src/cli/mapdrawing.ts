@@ -99,6 +99,12 @@ function fitted(text: string, width: number): string {
   return text.length <= room ? text : `${text.slice(0, Math.max(0, room - 1))}…`;
 }
 
+/** The name with the flags' names if there is room; the patterns tell them too. */
+function shortest(name: string, flagMarks: string, width: number): string {
+  const whole = name + flagMarks;
+  return whole.length * 6.7 <= width ? whole : fitted(name, width);
+}
+
 /** A box as wide as the column, for one mapping. */
 function box(mapping: Mapping, hue: number | undefined, fold: Fold, { x, width }: Column): VNode {
   const y = fold.place(mapping.start);
@@ -106,7 +112,7 @@ function box(mapping: Mapping, hue: number | undefined, fold: Fold, { x, width }
   const { kind, block, off, flags, dirty } = mapping;
   const rect = { x, y, width, height, rx: 2 };
   const size = sizeText(bytesOf(mapping));
-  const name = fitted(nameOf(mapping) + marks(flags), width - 18 - 6.7 * size.length);
+  const name = shortest(nameOf(mapping), marks(flags), width - 18 - 6.7 * size.length);
   const place = block === HOST ? hexText(off) : `${block} ${hexText(off)}`;
   const range = `${hexText(mapping.start)} – ${hexText(mapping.end)}`;
   const tip = `${range} ${size}: ${nameOf(mapping)}${marks(flags)}, ${place}`;
@@ -165,7 +171,9 @@ export function guestColumn(props: GuestColumnProps): VNode {
       const { end } = mappings[index]!;
       if (end === start) return [];
       const y = (fold.place(end) + fold.place(start)) / 2 + 4;
-      return [element("text", { key: `gap${end}`, x: middle, y, class: "quiet middle" }, sizeText(start - end))];
+      return [
+        element("text", { key: `gap${end}`, x: middle, y, class: "quiet middle" }, sizeText(start - end)),
+      ];
     }),
     ...(axis === undefined
       ? []

@@ -22,6 +22,7 @@ export const COLOURS = `:root{${LIGHT}}@media(prefers-color-scheme:dark){:root{$
 export const DRAWING = `
 .map text{font:11px "IBM Plex Mono",ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:var(--ink)}
 .map .quiet{fill:var(--quiet)}
+.map .box .quiet{fill:var(--ink);fill-opacity:.72}
 .map .strong{font-weight:600}
 .map .title{font-size:14px;font-weight:600}
 .map .end{text-anchor:end}
