@@ -34,7 +34,12 @@ function copyWasm() {
 }
 
 export default {
-  input: { index: "src/index.ts", cli: "src/cli.ts", vcpuworker: "src/cli/vcpuworker.ts" },
+  input: {
+    index: "src/index.ts",
+    flatview: "src/flatview/index.ts",
+    cli: "src/cli.ts",
+    vcpuworker: "src/cli/vcpuworker.ts",
+  },
   external: /^node:/,
   output: { dir: "dist", format: "es", chunkFileNames: "[name].js", sourcemap: true },
   plugins: [

@@ -26,6 +26,7 @@ import { abandonTaken } from "./recycle";
 import { rootAt } from "./roots";
 import { applyList, PUBLISHED } from "./transaction";
 import { sumViews } from "./views";
+import { dropStagedWindows } from "./windows";
 
 /** Result of a commit: published, but readers of the replaced layout are left; a later commit recycles it. */
 const PUBLISHED_PENDING: i32 = 2;
@@ -69,6 +70,8 @@ export function unlockEngine(header: usize): void {
  */
 export function stageList(header: usize, count: u32): f64 {
   const engine = changetype<Header>(header);
+  // Of a caller that staged windows and then gave up.
+  dropStagedWindows(header);
   if (count > engine.maxListEntries) return E2BIG;
   if (count > engine.stagingEntries) {
     const entries = min(engine.maxListEntries, max(count, engine.stagingEntries << 1));
@@ -90,7 +93,8 @@ function apply(header: usize, owner: u32, count: u32, version2: bool, mode: u32,
   return applyList(header, count, version2, mode);
 }
 
-function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32, ms: i32): i32 {
+/** Publish, with the vCPUs held if that is asked for. */
+function publishList(header: usize, owner: u32, count: u32, version2: bool, mode: u32, ms: i32): i32 {
   changetype<Header>(header).errorEntry = -1;
   const barrier = (mode & COMMIT_BARRIER) != 0;
   const gate = barrier && takeGate(header, owner);
@@ -103,6 +107,12 @@ function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32
   }
   const result = apply(header, owner, count, version2, mode, ms);
   if (gate) releaseVcpus(header);
+  return result;
+}
+
+function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32, ms: i32): i32 {
+  const result = publishList(header, owner, count, version2, mode, ms);
+  dropStagedWindows(header);
   if (result != PUBLISHED || !(mode & COMMIT_WAIT)) return result;
   const left = awaitReaders(header, owner, ms);
   sumTaken(header);
@@ -122,11 +132,11 @@ function sumTaken(header: usize): void {
 }
 
 /**
- * Apply `count` staged regions as one atomic change. `mode` is a set of COMMIT_* bits: WAIT for the readers
- * of the replaced layout, BARRIER holds all vCPUs between sections meanwhile, CHANGED leaves the changed
- * ranges in the staging area. Returns 1 if a new layout was published, 2 if it was and readers of the old one
- * are left after `ms`, 0 if nothing changes, or a negative errno with errorEntry telling the entry; then
- * nothing has happened.
+ * Apply `count` staged regions, and the windows that were staged with them, as one atomic change. `mode` is a
+ * set of COMMIT_* bits: WAIT for the readers of the replaced layout, BARRIER holds all vCPUs between sections
+ * meanwhile, CHANGED leaves the changed ranges in the staging area. Returns 1 if a new layout was published, 2
+ * if it was and readers of the old one are left after `ms`, 0 if nothing changes, or a negative errno with
+ * errorEntry telling the entry; then nothing has happened.
  */
 export function commitList(header: usize, owner: u32, count: u32, mode: u32, ms: i32): i32 {
   return commit(header, owner, count, false, mode, ms);

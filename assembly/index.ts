@@ -25,11 +25,21 @@ export {
   reapOwner,
 } from "./readers";
 
-// Read: gpa -> hva.
-export { gpaToHva, gpaToHvaRead, gfnToSlot, translateBatch, translateMany, markDirty } from "./lookup";
+// Read: gpa -> hva, gpa -> hva or device.
+export {
+  gpaToHva,
+  gpaToHvaRead,
+  gfnToSlot,
+  translateBatch,
+  translateMany,
+  markDirty,
+  resolve,
+  deviceOf,
+  deviceOffsetOf,
+} from "./lookup";
 
-// Walk: slots by guest address, by host address, by number.
-export { rewind, nextSlots, nextHostSlots, slotByNumber } from "./iterate";
+// Walk: slots by guest address, by host address, by number; windows.
+export { rewind, nextSlots, nextHostSlots, slotByNumber, windowTable } from "./iterate";
 
 // Write: lock, stage, commit, wait, unlock; hold the vCPUs.
 export {
@@ -46,6 +56,7 @@ export {
   resumeVcpus,
   unlockEngine,
 } from "./commit";
+export { stageWindows } from "./windows";
 
 // Dirty log.
 export { getDirtyLog, dirtyLogBytes, beginClearDirtyLog, endClearDirtyLog } from "./dirtylog";

@@ -13,6 +13,7 @@ import { recordOf, slotKey } from "./idtable";
 import { BATCH_REGIONS, Entry, REGION_BYTES, Reader, Record, Region } from "./layout";
 import { batchOf } from "./readers";
 import { directoryOf, gfnIndexOf, hvaIndexOf } from "./roots";
+import { windowsOf } from "./windows";
 
 /** Write the pages [first, end) of a record, counted from its first, as a region. */
 function putRegion(region: usize, record: usize, shift: u64, first: u64, end: u64): void {
@@ -73,6 +74,11 @@ export function nextHostSlots(reader: usize, start: f64, end: f64): u32 {
     count++;
   }
   return count;
+}
+
+/** The window table of the line's address space in its open section, 0 without. */
+export function windowTable(reader: usize): usize {
+  return windowsOf(ownPin(reader), changetype<Reader>(reader).asId);
 }
 
 /** Record with slot number `slot` in a layout, by looking at every slot; 0 if there is none. */

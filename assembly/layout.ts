@@ -61,6 +61,9 @@ export const COMMIT_WAIT: u32 = 1;
 export const COMMIT_BARRIER: u32 = 2;
 export const COMMIT_CHANGED: u32 = 4;
 export const COMMIT_TAKE_DIRTY: u32 = 8;
+/** Bits of Window.flags: a window onto host memory, not a device; one that refuses writes, as KVM_MEM_READONLY. */
+export const WINDOW_HOST: u32 = 1;
+export const WINDOW_READONLY: u32 = 2;
 /** More changed ranges than the staging area has room for: everything may have changed. */
 export const CHANGED_OVERFLOW: u32 = 0xffffffff;
 
@@ -206,8 +209,11 @@ export class Header {
   /** writer: 1 if writes that go to no dirty ring go to the bitmaps. */
   dirtyRingBitmap: u32;
   pad24: u32;
-  pad15: u64;
-  pad16: u64;
+  /** writer: window tables of the list that is staged, per address space; 0 where they stay as they are. */
+  stagedWindows0: u32;
+  stagedWindows1: u32;
+  stagedWindows2: u32;
+  stagedWindows3: u32;
   pad17: u64;
   pad18: u64;
 
@@ -274,8 +280,10 @@ export class Reader {
    */
   ring: u32;
   pad5: u32;
-  pad1: u64;
-  pad2: u64;
+  /** reader i: what the last lookup that met a device found: its number, and the byte of its registers. */
+  device: u32;
+  pad6: u32;
+  deviceOffset: u64;
 }
 
 /** One layout of all address spaces; immutable once published. 128 bytes. */
@@ -302,8 +310,11 @@ export class Root {
   /** writer, after the root was replaced: end of what it keeps alive, as an index into `retired`. */
   retiredEnd: u32;
   pad0: u32;
-  pad1: u64;
-  pad2: u64;
+  /** Window table of each address space, 0 without. */
+  windows0: u32;
+  windows1: u32;
+  windows2: u32;
+  windows3: u32;
   pad3: u64;
   pad4: u64;
   pad5: u64;
@@ -464,6 +475,29 @@ export class DirtyGfn {
   offset: u64;
 }
 
+/**
+ * MMIO windows of an address space in one layout, on the heap. Followed by Window window[count]: ascending,
+ * no two of them meet.
+ */
+@unmanaged
+export class WindowTable {
+  count: u32;
+  reserved0: u32;
+}
+
+/** Guest bytes [start, end) that are no slot: registers of a device, or less than a page of host memory. */
+@unmanaged
+export class Window {
+  start: u64;
+  end: u64;
+  /** What `start` is there: offset in the device's registers, or a host address. Bytes. */
+  target: u64;
+  /** Number of the device; 0 with WINDOW_HOST. */
+  device: u32;
+  /** WINDOW_* bits. */
+  flags: u32;
+}
+
 /** Net effect of a list on one slot id. */
 @unmanaged
 export class Effect {
@@ -500,6 +534,8 @@ export const RECORD_BYTES: u32 = 32;
 export const BITMAP_HEAD_BYTES: u32 = 16;
 export const DIRTY_RING_BYTES: u32 = 128;
 export const DIRTY_GFN_BYTES: u32 = 16;
+export const WINDOW_TABLE_BYTES: u32 = 8;
+export const WINDOW_BYTES: u32 = 32;
 export const EFFECT_BYTES: u32 = 16;
 export const REGION_BYTES: u32 = 32;
 export const BATCH_BYTES: u32 = 512;
@@ -521,6 +557,8 @@ if (offsetof<BitmapHead>() != BITMAP_HEAD_BYTES) ERROR("BitmapHead");
 if (offsetof<DirtyRing>() != DIRTY_RING_BYTES) ERROR("DirtyRing");
 if (offsetof<DirtyRing>("resetIndex") != 64) ERROR("DirtyRing.resetIndex must be a line away");
 if (offsetof<DirtyGfn>() != DIRTY_GFN_BYTES) ERROR("DirtyGfn must equal struct kvm_dirty_gfn");
+if (offsetof<WindowTable>() != WINDOW_TABLE_BYTES) ERROR("WindowTable");
+if (offsetof<Window>() != WINDOW_BYTES) ERROR("Window");
 if (offsetof<Effect>() != EFFECT_BYTES) ERROR("Effect");
 if (offsetof<Region>() != REGION_BYTES) ERROR("Region");
 if (offsetof<Region>("userspaceAddr") != 24) ERROR("Region must equal struct kvm_userspace_memory_region");

@@ -9,15 +9,18 @@
 import { ownPin } from "./atomic";
 import { findEntry } from "./directory";
 import { markPageDirty } from "./dirtyring";
-import { Entry, Reader, Record } from "./layout";
+import { Entry, Reader, Record, WINDOW_HOST, WINDOW_READONLY, Window } from "./layout";
 import { batchOf, exitSection, openSection } from "./readers";
 import { directoryOf, gfnIndexOf } from "./roots";
 import { KVM_MEM_READONLY } from "./validate";
+import { findWindow } from "./windows";
 
 /** No slot maps the page; mirrors KVM_HVA_ERR_BAD. */
 export const HVA_BAD: f64 = -1;
 /** A write translation in a READONLY slot; mirrors KVM_HVA_ERR_RO_BAD. */
 export const HVA_RO_BAD: f64 = -2;
+/** The byte is a device's; which, and where in it, is in the reader line. */
+export const HVA_MMIO: f64 = -3;
 
 /** 2^52, and its bits. */
 const BIAS: f64 = 4503599627370496;
@@ -98,6 +101,45 @@ export function gpaToHvaRead(reader: usize, gpa: f64): f64 {
   const root = ownPin(reader);
   if (root == 0) return translateAlone(reader, gpa, 0);
   return inline.always(translate(reader, root, gpa, 0));
+}
+
+/** Where the byte `gpa` lies that no slot answers for; `missed` if no window does either. */
+function throughWindow(reader: usize, root: usize, gpa: f64, refused: u32, missed: f64): f64 {
+  const line = changetype<Reader>(reader);
+  const byte = gfnOf(addressBits(gpa), 0);
+  const found = findWindow(root, line.asId, byte);
+  if (found == 0) return missed;
+  const window = changetype<Window>(found);
+  const target = window.target + (byte - window.start);
+  if (window.flags & WINDOW_HOST) return window.flags & WINDOW_READONLY & refused ? HVA_RO_BAD : <f64>target;
+  line.device = window.device;
+  line.deviceOffset = target;
+  return HVA_MMIO;
+}
+
+/**
+ * All that the layout knows about the byte `gpa`: its host address, or HVA_MMIO with the line's `device` and
+ * `deviceOffset` set, HVA_RO_BAD, HVA_BAD. Slots come before windows; a write that a READONLY slot refuses
+ * goes to the window below it, as to a ROM device in QEMU. `write` not 0: for a write.
+ */
+export function resolve(reader: usize, gpa: f64, write: u32): f64 {
+  const refused = write != 0 ? KVM_MEM_READONLY : 0;
+  openSection(reader);
+  const root = ownPin(reader);
+  const hva = translate(reader, root, gpa, refused);
+  const result = hva >= 0 ? hva : throughWindow(reader, root, gpa, refused, hva);
+  exitSection(reader);
+  return result;
+}
+
+/** Device of the last HVA_MMIO. */
+export function deviceOf(reader: usize): u32 {
+  return changetype<Reader>(reader).device;
+}
+
+/** Byte of its registers. */
+export function deviceOffsetOf(reader: usize): f64 {
+  return <f64>changetype<Reader>(reader).deviceOffset;
 }
 
 /** Slot number (address space << 16 | id) that maps frame `gfn`, or -1. Mirrors kvm_vcpu_gfn_to_memslot. */

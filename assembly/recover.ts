@@ -34,6 +34,7 @@ import { awaitPin, publishedRoot } from "./publish";
 import { readerLines } from "./readers";
 import { freeRecord } from "./records";
 import { directoryOf, gfnIndexOf, hvaIndexOf, rootAt } from "./roots";
+import { recoverWindows } from "./windows";
 
 function mark(header: usize, bit: u32): void {
   const byte = changetype<Header>(header).marks + (bit >> 3);
@@ -129,6 +130,7 @@ function rebuild(header: usize, root: usize): void {
   }
   sweepPools(header);
   recoverRings(header);
+  recoverWindows(header, number);
   sweepHeap(header);
   announceWait(header, 0);
   wakeObservers(header);

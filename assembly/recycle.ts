@@ -4,9 +4,10 @@
 import { carryRecord } from "./carry";
 import { freeChunk } from "./chunks";
 import { freeBitmap } from "./dirtybitmap";
+import { freeHeap } from "./heap";
 import { Header, Record } from "./layout";
 import { freeRecord } from "./records";
-import { BITMAP_DIES, BITMAP_FATE, BITMAP_TAKEN, isChunk, nextPlace } from "./retired";
+import { BITMAP_DIES, BITMAP_FATE, BITMAP_TAKEN, isChunk, isRecord, nextPlace } from "./retired";
 
 /**
  * Before what is retired up to `end` goes: carry the dirty bits of bitmaps that die into the layout `after`.
@@ -15,7 +16,7 @@ export function carryRetired(header: usize, end: u32, after: usize): void {
   const engine = changetype<Header>(header);
   for (let at = engine.retiredHead; at != end; at = nextPlace(header, at)) {
     const word = load<u32>(engine.retired + (at << 2));
-    if (!isChunk(header, word) && word & BITMAP_FATE) carryRecord(header, word & ~BITMAP_FATE, after);
+    if (isRecord(header, word) && word & BITMAP_FATE) carryRecord(header, word & ~BITMAP_FATE, after);
   }
 }
 
@@ -25,7 +26,7 @@ export function abandonTaken(header: usize): void {
   for (let at = engine.retiredHead; at != engine.retiredTail; at = nextPlace(header, at)) {
     const place = engine.retired + (at << 2);
     const word = load<u32>(place);
-    if (!isChunk(header, word) && word & BITMAP_TAKEN) store<u32>(place, (word & ~BITMAP_FATE) | BITMAP_DIES);
+    if (isRecord(header, word) && word & BITMAP_TAKEN) store<u32>(place, (word & ~BITMAP_FATE) | BITMAP_DIES);
   }
 }
 
@@ -37,6 +38,8 @@ export function recycle(header: usize, end: u32): void {
     const word = load<u32>(engine.retired + (head << 2));
     if (isChunk(header, word)) {
       freeChunk(header, word);
+    } else if (!isRecord(header, word)) {
+      freeHeap(header, word);
     } else {
       const record: usize = word & ~BITMAP_FATE;
       if (word & BITMAP_DIES) freeBitmap(header, changetype<Record>(record).bitmap);

@@ -3,9 +3,10 @@
  * remembers how far its share reaches; when its last reader is gone, that share goes back to the pools.
  *
  * The lowest bits of a record's address tell what becomes of its dirty bitmap: 0 a successor has it,
- * BITMAP_DIES, or BITMAP_TAKEN for one that the commit hands to its caller.
+ * BITMAP_DIES, or BITMAP_TAKEN for one that the commit hands to its caller. A window table is told by lying
+ * on the heap, above both pools.
  */
-import { CHUNK_BYTES, Header } from "./layout";
+import { CHUNK_BYTES, Header, RECORD_BYTES } from "./layout";
 
 export const BITMAP_KEPT: u32 = 0;
 export const BITMAP_DIES: u32 = 1;
@@ -29,7 +30,18 @@ export function retireRecord(header: usize, record: usize, fate: u32): void {
   push(header, <u32>record | fate);
 }
 
-/** True if a word of the ring is a chunk, false if it is a record. */
+/** The transaction replaced this published window table. */
+export function retireWindows(header: usize, table: usize): void {
+  push(header, <u32>table);
+}
+
+/** True if a word of the ring is a record and the fate of its bitmap. */
+export function isRecord(header: usize, word: u32): bool {
+  const engine = changetype<Header>(header);
+  return word - engine.records < engine.recordCount * RECORD_BYTES;
+}
+
+/** True if a word of the ring is a chunk. */
 export function isChunk(header: usize, word: u32): bool {
   const engine = changetype<Header>(header);
   return word - engine.chunks < engine.chunkCount * CHUNK_BYTES;

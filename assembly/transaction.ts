@@ -5,6 +5,7 @@
  *            effects
  *   apply    on private copies of the touched chunks: take out every old record, put in every new one
  *            (EEXIST)
+ *   windows  the MMIO windows that were staged with the list (EINVAL, EEXIST)
  *   limits   highest gpa (EINVAL), memory for dirty bitmaps (ENOMEM)
  *   publish  one store; before it every failure drops the copies and nothing has happened
  *
@@ -57,6 +58,7 @@ import {
   KVM_MEM_GUEST_MEMFD,
   KVM_MEM_LOG_DIRTY_PAGES,
 } from "./validate";
+import { checkWindows, replaceWindows, unstageWindows, windowsDiffer } from "./windows";
 
 /** Results of applyList besides a negative errno. */
 export const UNCHANGED: i32 = 0;
@@ -337,19 +339,23 @@ function publish(header: usize, mode: u32): void {
   const published = rootAt(header, engine.activeRoot);
   const root = rootAt(header, spareRoot(header));
   for (let asId: u32 = 0; asId < engine.addressSpaces; asId++) {
+    const windows = replaceWindows(header, root, asId);
     const gfn = directoryOf(root, gfnIndexOf(asId));
-    if (gfn == directoryOf(published, gfnIndexOf(asId))) continue;
-    closeDirectory(gfn);
-    const hva = directoryOf(root, hvaIndexOf(asId));
-    closeHva(header, hva);
-    closeDirectory(hva);
-    setGeneration(root, asId, generationOf(root, asId) + engine.addressSpaces);
+    const slots = gfn != directoryOf(published, gfnIndexOf(asId));
+    if (slots) {
+      closeDirectory(gfn);
+      const hva = directoryOf(root, hvaIndexOf(asId));
+      closeHva(header, hva);
+      closeDirectory(hva);
+    }
+    if (slots || windows) setGeneration(root, asId, generationOf(root, asId) + engine.addressSpaces);
   }
   changetype<Root>(root).commit += 1;
   const count = engine.effectCount;
   retireOld(header, (mode & COMMIT_TAKE_DIRTY) != 0);
   if (mode & COMMIT_CHANGED) collectChanged(header, published, root);
   publishSpare(header);
+  unstageWindows(header);
   for (let i: u32 = 0; i < count; i++) {
     const effect = changetype<Effect>(effectAt(header, i));
     setRecord(header, effect.key, effect.newRecord);
@@ -367,7 +373,10 @@ function build(header: usize, count: u32, version2: bool): i32 {
     if (result == EBUSY) return EBUSY;
     if (result != OK) return refuse(header, entry, result);
   }
-  if (dropNullEffects(header) == 0) return UNCHANGED;
+  const invalid = checkWindows(header);
+  if (invalid != OK) return invalid;
+  const windows = windowsDiffer(header, rootAt(header, changetype<Header>(header).activeRoot));
+  if (dropNullEffects(header) == 0 && !windows) return UNCHANGED;
   let result = applyEffects(header, count);
   if (result != OK) return result;
   // No guest_memfd can be bound yet; KVM looks at the descriptor after the overlap.

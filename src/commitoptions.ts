@@ -4,6 +4,7 @@
 import type { ChangedRange } from "./changed.js";
 import type { EndedLog } from "./dirtylog.js";
 import { show } from "./region.js";
+import type { MmioWindow } from "./windows.js";
 
 /** Milliseconds to wait for the writer lock, and again for readers, if not told otherwise. */
 export const TIMEOUT_MS = 10_000;
@@ -33,6 +34,11 @@ export interface CommitOptions extends WaitOptions {
    * dirty log and delete" in one. Needs `wait`, and a call that may sleep. Off by default.
    */
   takeDirty?: boolean;
+  /**
+   * MMIO windows after the commit, by address space: element i is all of address space i's, in any order;
+   * undefined leaves them as they are. They change with the slots in one publication.
+   */
+  windows?: readonly (readonly MmioWindow[] | undefined)[];
 }
 
 /** Answer of a commit. */
@@ -75,11 +81,14 @@ export function checkCommitOptions(options: CommitOptions): Required<CommitOptio
   const takeDirty = checkSwitch(options.takeDirty, "takeDirty", false);
   if (takeDirty && !wait)
     throw new TypeError("takeDirty needs wait: a log is final when its last reader has left");
+  const windows = options.windows ?? [];
+  if (!Array.isArray(windows)) throw new TypeError(`windows must be an array, not ${show(windows)}`);
   return {
     wait,
     takeDirty,
     barrier: checkSwitch(options.barrier, "barrier", false),
     changed: checkSwitch(options.changed, "changed", false),
     timeout: checkTimeout(options.timeout),
+    windows,
   };
 }

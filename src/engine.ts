@@ -12,6 +12,7 @@ import {
 import { type ConsumerOptions, DirtyConsumer } from "./dirtylog.js";
 import { DirtyRing } from "./dirtyring.js";
 import { ERRNO, KvmError } from "./errno.js";
+import { AddressSpaces, type FlatViewOptions, type FlatViewSource } from "./flatview/addressspaces.js";
 import { compileEngine, instantiateEngine } from "./instantiate.js";
 import {
   DIRTY_GFN_BYTES,
@@ -38,6 +39,7 @@ import {
 } from "./region.js";
 import { type SupervisedWorker, supervise, takeLifeLock } from "./supervise.js";
 import {
+  HVA_MMIO,
   KVM_CAP_DESTROY_MEMORY_REGION_WORKS,
   KVM_CAP_DIRTY_LOG_RING,
   KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
@@ -54,6 +56,7 @@ import {
   KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
 } from "./uapi.js";
 import { createVcpu, type Vcpu, type VcpuOptions } from "./vcpu.js";
+import { encodeWindows, type MmioWindow, type Resolved, readWindows } from "./windows.js";
 import { type CommitRequest, type Outcome, Writer } from "./writer.js";
 
 /** Options of a commit that was not given any. */
@@ -118,6 +121,7 @@ export class MemslotEngine {
   #readerAsId = 0;
   #batch = 0;
   #words: Uint32Array = new Uint32Array(0);
+  readonly #flatViews: AddressSpaces;
 
   private constructor(wasm: EngineExports, { module, memory, base, owner }: EngineHandle) {
     // Without owner and lock, which are this thread's and not those of whom it posts the handle to.
@@ -147,6 +151,7 @@ export class MemslotEngine {
       everything,
       publications: () => this.publications,
     });
+    this.#flatViews = new AddressSpaces(this);
   }
 
   /**
@@ -230,7 +235,7 @@ export class MemslotEngine {
     const op = "setUserMemoryRegion";
     const words = this.#takeWords(1);
     putRegion(words, 0, region, "region", op);
-    this.#commit({ op, words, count: 1, asList: false, version2: false }, DEFAULTS);
+    this.#commit({ op, words, count: 1, asList: false, version2: false, windows: [] }, DEFAULTS);
   }
 
   /** KVM_SET_USER_MEMORY_REGION2. @throws as setUserMemoryRegion; EBADF for a guest_memfd that is none */
@@ -241,7 +246,7 @@ export class MemslotEngine {
     }
     const words = this.#takeWords(2);
     putRegion2(words, region, "region", op);
-    this.#commit({ op, words, count: 1, asList: false, version2: true }, DEFAULTS);
+    this.#commit({ op, words, count: 1, asList: false, version2: true, windows: [] }, DEFAULTS);
   }
 
   /**
@@ -257,7 +262,7 @@ export class MemslotEngine {
    */
   setUserMemoryRegionList(regions: readonly RegionLike[], options?: CommitOptions): CommitResult {
     const checked = options === undefined ? DEFAULTS : checkCommitOptions(options);
-    const request = this.#request(regions, "setUserMemoryRegionList");
+    const request = this.#request(regions, checked.windows, "setUserMemoryRegionList");
     return this.#result(request, this.#commit(request, checked), checked);
   }
 
@@ -269,20 +274,56 @@ export class MemslotEngine {
     options?: CommitOptions,
   ): Promise<CommitResult> {
     const checked = options === undefined ? DEFAULTS : checkCommitOptions(options);
-    const request = this.#request(regions, "setUserMemoryRegionListAsync");
+    const request = this.#request(regions, checked.windows, "setUserMemoryRegionListAsync");
     return this.#result(request, await this.#writer.commitAsync(request, checked), checked);
   }
 
-  #request(regions: readonly RegionLike[], op: string): CommitRequest {
+  /**
+   * Map what a flat view tells, by the shortest list that leads there from what is mapped: slots of the library's
+   * own numbering for memory, windows for the rest. A root region is flattened now and again at every later
+   * commit. Slots that are not the view's stay as they are.
+   * @returns undefined inside a transaction, at whose end it takes effect
+   * @throws as setUserMemoryRegionList; RangeError naming a region beyond the engine's addresses; TypeError
+   */
+  setFlatView(view: FlatViewSource, options: FlatViewOptions = {}): CommitResult | undefined {
+    return this.#flatViews.setFlatView(view, options);
+  }
+
+  /** Begin a transaction of flat views, or nest into the open one. */
+  begin(): void {
+    this.#flatViews.begin();
+  }
+
+  /**
+   * End a transaction; the outermost one commits the flat views of all address spaces as one list.
+   * @returns undefined inside another transaction
+   * @throws as setFlatView, and then nothing has changed; KvmError EINVAL without a transaction
+   */
+  commit(options?: Omit<CommitOptions, "windows">): CommitResult | undefined {
+    return this.#flatViews.commit(options);
+  }
+
+  /** The same without sleeping; no other transaction may begin until it is done. @throws as commit, EBUSY */
+  commitAsync(options?: Omit<CommitOptions, "windows">): Promise<CommitResult | undefined> {
+    return this.#flatViews.commitAsync(options);
+  }
+
+  #request(
+    regions: readonly RegionLike[],
+    windows: Required<CommitOptions>["windows"],
+    op: string,
+  ): CommitRequest {
     if (!Array.isArray(regions)) throw new TypeError(`regions must be an array, not ${show(regions)}`);
     const count = regions.length;
     if (count > this.maxListEntries) {
       const reason = `${count} entries, maxListEntries is ${this.maxListEntries}`;
       throw new KvmError(-ERRNO.E2BIG, op, { reason });
     }
+    const limit = 2 ** this.maxPhysAddrBits;
+    const encoded = windows.length === 0 ? [] : encodeWindows(windows, this.addressSpaces, limit, op);
     const words = this.#takeWords(count);
     putRegions(words, regions, op);
-    return { op, words, count, asList: true, version2: false };
+    return { op, words, count, asList: true, version2: false, windows: encoded };
   }
 
   #commit(request: CommitRequest, options: Required<CommitOptions>): Outcome {
@@ -427,6 +468,20 @@ export class MemslotEngine {
     return this.#wasm.gpaToHvaRead(this.#readerOf(asId), gpa);
   }
 
+  /**
+   * Where the byte `gpa` is, for a write or a read: host memory, or a device and the byte of its registers;
+   * undefined if the layout has nothing there, or host memory that refuses the write. Mirrors QEMU's
+   * address_space_translate.
+   */
+  resolve(gpa: number, write = true, asId = 0): Resolved {
+    const wasm = this.#wasm;
+    const reader = this.#readerOf(asId);
+    const hva = wasm.resolve(reader, gpa, write ? 1 : 0);
+    if (hva >= 0) return { hva };
+    if (hva !== HVA_MMIO) return undefined;
+    return { device: wasm.deviceOf(reader) >>> 0, offset: wasm.deviceOffsetOf(reader) };
+  }
+
   /** The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors mark_page_dirty. */
   markDirty(gpa: number, asId = 0): void {
     this.#wasm.markDirty(this.#readerOf(asId), gpa);
@@ -450,6 +505,15 @@ export class MemslotEngine {
   slots(asId = 0): MappedRegion[] {
     const reader = this.#readerOf(asId);
     return this.#collect(reader, () => this.#wasm.nextSlots(reader));
+  }
+
+  /** All MMIO windows of an address space, ascending by guest address, from one layout. */
+  windows(asId = 0): MmioWindow[] {
+    const reader = this.#readerOf(asId);
+    this.#wasm.enterSection(reader);
+    const windows = readWindows(this.#views, this.#wasm.windowTable(reader));
+    this.#wasm.exitSection(reader);
+    return windows;
   }
 
   /**

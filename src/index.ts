@@ -8,9 +8,11 @@ export { type ConsumerOptions, DirtyConsumer, type EndedLog } from "./dirtylog.j
 export { type DirtyGfn, DirtyRing, type RingHarvest } from "./dirtyring.js";
 export { type EnableCap, type EngineHandle, type GuestRange, MemslotEngine } from "./engine.js";
 export { ERRNO, type ErrnoCode, KvmError, type KvmErrorDetails } from "./errno.js";
+export type { FlatViewOptions, FlatViewSource } from "./flatview/addressspaces.js";
 export type { EngineOptions } from "./options.js";
 export type { MappedRegion, Region2Like, RegionLike } from "./region.js";
 export { mergeSlots, resizeSlot, type Slot, type SlotBounds, setReadonly, splitSlot } from "./slots.js";
 export type { SupervisedWorker } from "./supervise.js";
 export * from "./uapi.js";
 export type { Vcpu, VcpuOptions, VcpuStats } from "./vcpu.js";
+export type { DeviceWindow, HostWindow, MmioWindow, Resolved } from "./windows.js";

@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x3f556482;
+export const LAYOUT_HASH = 0x6e75c317;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -26,6 +26,8 @@ export const COMMIT_WAIT = 1;
 export const COMMIT_BARRIER = 2;
 export const COMMIT_CHANGED = 4;
 export const COMMIT_TAKE_DIRTY = 8;
+export const WINDOW_HOST = 1;
+export const WINDOW_READONLY = 2;
 export const CHANGED_OVERFLOW = 4294967295;
 export const GATE_CLOSED = 1;
 export const DIRTY_RING_NEVER = 1;
@@ -50,6 +52,8 @@ export const RECORD_BYTES = 32;
 export const BITMAP_HEAD_BYTES = 16;
 export const DIRTY_RING_BYTES = 128;
 export const DIRTY_GFN_BYTES = 16;
+export const WINDOW_TABLE_BYTES = 8;
+export const WINDOW_BYTES = 32;
 export const EFFECT_BYTES = 16;
 export const REGION_BYTES = 32;
 export const BATCH_BYTES = 512;
@@ -114,6 +118,10 @@ export const HEADER = {
   takenCount: 336,
   manualDirtyLog: 340,
   dirtyRingBitmap: 344,
+  stagedWindows0: 352,
+  stagedWindows1: 356,
+  stagedWindows2: 360,
+  stagedWindows3: 364,
   consumer0: 384,
   consumer1: 392,
   consumer2: 400,
@@ -145,6 +153,8 @@ export const READER = {
   misses: 88,
   cursor: 96,
   ring: 104,
+  device: 112,
+  deviceOffset: 120,
 } as const;
 
 /** Byte offsets of the fields of Root. */
@@ -163,6 +173,10 @@ export const ROOT = {
   directory6: 64,
   directory7: 68,
   retiredEnd: 72,
+  windows0: 80,
+  windows1: 84,
+  windows2: 88,
+  windows3: 92,
 } as const;
 
 /** Byte offsets of the fields of Directory. */
@@ -229,6 +243,20 @@ export const DIRTY_GFN = {
   offset: 8,
 } as const;
 
+/** Byte offsets of the fields of WindowTable. */
+export const WINDOW_TABLE = {
+  count: 0,
+} as const;
+
+/** Byte offsets of the fields of Window. */
+export const WINDOW = {
+  start: 0,
+  end: 8,
+  target: 16,
+  device: 24,
+  flags: 28,
+} as const;
+
 /** Byte offsets of the fields of Effect. */
 export const EFFECT = {
   key: 0,
@@ -272,10 +300,14 @@ export interface EngineExports {
   translateBatch(reader: number, count: number, write: number): void;
   translateMany(reader: number, gpas: number, hvas: number, count: number, write: number): void;
   markDirty(reader: number, gpa: number): void;
+  resolve(reader: number, gpa: number, write: number): number;
+  deviceOf(reader: number): number;
+  deviceOffsetOf(reader: number): number;
   rewind(reader: number): void;
   nextSlots(reader: number): number;
   nextHostSlots(reader: number, start: number, end: number): number;
   slotByNumber(reader: number, slot: number): number;
+  windowTable(reader: number): number;
   lockEngine(header: number, owner: number, ms: number): number;
   stageList(header: number, count: number): number;
   commitList(header: number, owner: number, count: number, mode: number, ms: number): number;
@@ -288,6 +320,7 @@ export interface EngineExports {
   vcpusInside(header: number, owner: number): number;
   resumeVcpus(header: number, owner: number): number;
   unlockEngine(header: number): void;
+  stageWindows(header: number, asId: number, count: number): number;
   getDirtyLog(header: number, slot: number): number;
   dirtyLogBytes(header: number, slot: number): number;
   beginClearDirtyLog(header: number, slot: number, first: number, firstHigh: number, numPages: number): number;

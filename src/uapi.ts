@@ -62,6 +62,8 @@ export const TASK_SIZE_MAX = 0x7fff_ffff_f000;
 export const HVA_BAD = -1;
 /** Result of a write translation in a READONLY slot (KVM_HVA_ERR_RO_BAD). */
 export const HVA_RO_BAD = -2;
+/** Result of `resolve` where the byte is a device's. */
+export const HVA_MMIO = -3;
 
 /** Bytes of struct kvm_userspace_memory_region. */
 export const KVM_USERSPACE_MEMORY_REGION_BYTES = 32;

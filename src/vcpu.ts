@@ -57,6 +57,15 @@ export interface Vcpu {
   /** Host address for a read of `gpa`, or HVA_BAD. Mirrors kvm_vcpu_gfn_to_hva_prot. */
   gpaToHvaRead(gpa: number): number;
   /**
+   * Where the byte `gpa` is, for a write (the default) or a read, in one call: its host address, or HVA_MMIO
+   * with `device` and `offset` telling which register of which device; HVA_RO_BAD, HVA_BAD.
+   */
+  resolve(gpa: number, write?: boolean): number;
+  /** Device that the last `resolve` with HVA_MMIO found. */
+  readonly device: number;
+  /** Byte of its registers. */
+  readonly offset: number;
+  /**
    * Number (address space << 16 | id) of the slot that maps frame `gfn`, or -1. Mirrors kvm_vcpu_gfn_to_memslot.
    */
   gfnToSlot(gfn: number): number;
@@ -153,6 +162,7 @@ class ReaderLine implements Vcpu {
   readonly refresh: Vcpu["refresh"];
   readonly gpaToHva: Vcpu["gpaToHva"];
   readonly gpaToHvaRead: Vcpu["gpaToHvaRead"];
+  readonly resolve: Vcpu["resolve"];
   readonly gfnToSlot: Vcpu["gfnToSlot"];
   readonly translate: Vcpu["translate"];
   readonly markDirty: Vcpu["markDirty"];
@@ -162,6 +172,7 @@ class ReaderLine implements Vcpu {
   constructor(target: VcpuTarget, reader: number, index: number, asId: number) {
     const { wasm, owner } = target;
     const { enterSection, exitSection, refreshSection, gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
+    const { resolve } = wasm;
     this.#wasm = wasm;
     this.#asId = asId;
     this.reader = reader;
@@ -172,6 +183,7 @@ class ReaderLine implements Vcpu {
     this.refresh = () => refreshSection(reader) !== 0;
     this.gpaToHva = (gpa) => gpaToHva(reader, gpa);
     this.gpaToHvaRead = (gpa) => gpaToHvaRead(reader, gpa);
+    this.resolve = (gpa, write = true) => resolve(reader, gpa, write ? 1 : 0);
     this.gfnToSlot = (gfn) => gfnToSlot(reader, gfn);
     this.translate = batchTranslation(target, reader);
     this.markDirty = (gpa) => markDirty(reader, gpa);
@@ -183,6 +195,14 @@ class ReaderLine implements Vcpu {
 
   get dirtyRingFull(): boolean {
     return this.#wasm.dirtyRingFull(this.reader) !== 0;
+  }
+
+  get device(): number {
+    return this.#wasm.deviceOf(this.reader) >>> 0;
+  }
+
+  get offset(): number {
+    return this.#wasm.deviceOffsetOf(this.reader);
   }
 
   get asId(): number {

@@ -17,6 +17,7 @@ import {
 import type { MemoryViews } from "./memory.js";
 import { REGION_WORDS } from "./region.js";
 import { blockOnWord, canBlock, deadline, stepAsync } from "./waiting.js";
+import type { EncodedWindows } from "./windows.js";
 
 /** commitList: published, but a reader has not left the old layout in time. */
 const PUBLISHED_PENDING = 2;
@@ -36,6 +37,8 @@ export interface CommitRequest {
   asList: boolean;
   /** One struct kvm_userspace_memory_region2. */
   version2: boolean;
+  /** MMIO windows to publish with it. */
+  windows: readonly EncodedWindows[];
 }
 
 /** What a commit did. */
@@ -106,6 +109,7 @@ export class Writer {
       const used = (version2 ? 2 : count) * REGION_WORDS;
       const target = views.words(staging + used * 4);
       target.set(used === words.length ? words : words.subarray(0, used), staging / 4);
+      this.#stageWindows(request);
       const result = version2
         ? wasm.commitRegion2(base, owner, mode, ms)
         : wasm.commitList(base, owner, count, mode, ms);
@@ -117,6 +121,15 @@ export class Writer {
       if (dirty.length > 0) wasm.releaseTaken(base);
       return { published, changed: ranges, dirty };
     });
+  }
+
+  #stageWindows({ op, windows }: CommitRequest): void {
+    const { wasm, base, views } = this.#target;
+    for (const { asId, count, words } of windows) {
+      const at = wasm.stageWindows(base, asId, count);
+      if (at < 0) throw new KvmError(at, op, { reason: `${count} windows in address space ${asId}` });
+      views.words(at + words.byteLength).set(words, at / 4);
+    }
   }
 
   #refusal(errno: number, { op, asList }: CommitRequest): KvmError {

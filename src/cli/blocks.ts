@@ -42,6 +42,12 @@ export class BlockLayout {
     return block.start + off;
   }
 
+  /** The block that a host address lies in, and the offset of the address in it. */
+  at(hva: number): { readonly name: string; readonly off: number } {
+    const name = this.name(hva);
+    return { name, off: hva - this.hva(name, 0) };
+  }
+
   /** Name of the block that a host address lies in. */
   name(hva: number): string {
     for (const { name, start, bytes } of this.#blocks.values()) {

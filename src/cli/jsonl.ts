@@ -109,11 +109,12 @@ export async function* readJsonLines(file: string): AsyncGenerator<JsonLine> {
   let line = 0;
   for await (const text of readLines(file)) {
     line++;
-    yield parseLine(file, line, text);
+    yield parseJsonLine(file, line, text);
   }
 }
 
-function parseLine(file: string, line: number, text: string): JsonLine {
+/** Line number `line` of a file. @throws InputError if it is no JSON object */
+export function parseJsonLine(file: string, line: number, text: string): JsonLine {
   if (text.trim() === "") throw new InputError(file, line, "the line is empty");
   let value: unknown;
   try {
@@ -125,7 +126,8 @@ function parseLine(file: string, line: number, text: string): JsonLine {
   return new JsonLine(file, line, value);
 }
 
-async function* readLines(file: string): AsyncGenerator<string> {
+/** Yield every line as text. @throws InputError for a file that cannot be read, unzipped or decoded. */
+export async function* readLines(file: string): AsyncGenerator<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let lines = 0;
   let rest = "";

@@ -5,6 +5,7 @@
 import type { CommitWindow } from "./commits.js";
 import type { Crew } from "./crew.js";
 import type { ProbeCount } from "./probes.js";
+import type { ProgressBar } from "./progressbar.js";
 import type { Commit } from "./trace.js";
 import { type SharedEngine, WatchedBoot } from "./watchedboot.js";
 import type { Slot } from "./windows.js";
@@ -36,15 +37,21 @@ export async function probeBoot(
   windows: readonly CommitWindow[],
   newEngine: () => Promise<SharedEngine>,
   crew: Crew,
+  bar?: ProgressBar,
 ): Promise<Probed> {
   const rounds = Math.ceil(CHANCES_MIN / Math.max(1, windows.length * crew.size));
+  bar?.end();
+  bar?.begin(2 * rounds, "rounds", "with vCPUs");
   const watch = async (apply: Apply): Promise<ProbeCount> => {
     const engine = await newEngine();
     try {
       const boot = new WatchedBoot(engine, commits, windows, SECTION_LOOKUPS);
       const tasks = new Array(crew.size).fill(boot.task);
       const counts = await crew.watch<ProbeCount>(tasks, (progress) => {
-        for (let round = 0; round < rounds; round++) boot.run(progress, (list) => apply(engine, list));
+        for (let round = 0; round < rounds; round++) {
+          boot.run(progress, (list) => apply(engine, list));
+          bar?.step();
+        }
       });
       const sum = (field: keyof ProbeCount) => counts.reduce((total, count) => total + count[field], 0);
       return { accesses: sum("accesses"), misses: sum("misses") };

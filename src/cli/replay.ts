@@ -10,6 +10,7 @@ import { Crew } from "./crew.js";
 import { InputError } from "./jsonl.js";
 import type { ProbeCount } from "./probes.js";
 import { probeBoot } from "./probing.js";
+import { type ProgressBar, progressBar } from "./progressbar.js";
 import { nothingReplayed, replayJson, replayText } from "./report.js";
 import { readTrace, type Trace } from "./trace.js";
 import type { SharedEngine } from "./watchedboot.js";
@@ -55,11 +56,15 @@ export function replayCommand(engineClass: EngineClass, vcpuWorker: URL): Comman
     .addHelpText("after", HELP)
     .action(async (files: string[], { json = false, vcpus }: { json?: boolean; vcpus?: number }) => {
       const crew = vcpus === undefined ? undefined : await startVcpus(vcpuWorker, vcpus);
+      const bar = progressBar(process.stderr);
       try {
         for (const file of files) {
           try {
-            print(await replayTrace(await readTrace(file), engineClass, crew), json);
+            const replay = await replayTrace(await readTrace(file), engineClass, crew, bar);
+            bar.end();
+            print(replay, json);
           } catch (error) {
+            bar.end();
             // One bad file does not hide the results of the others.
             if (!(error instanceof InputError)) throw error;
             process.stderr.write(`memslots: ${error.message}\n`);
@@ -84,7 +89,12 @@ function parseVcpus(text: string): number {
 }
 
 /** With a crew, also under its eyes. @throws InputError with the line of an update that is refused. */
-export async function replayTrace(trace: Trace, engineClass: EngineClass, crew?: Crew): Promise<Replay> {
+export async function replayTrace(
+  trace: Trace,
+  engineClass: EngineClass,
+  crew?: Crew,
+  bar?: ProgressBar,
+): Promise<Replay> {
   const addressSpaces = addressSpacesOf(trace);
   const options = {
     addressSpaces,
@@ -99,15 +109,17 @@ export async function replayTrace(trace: Trace, engineClass: EngineClass, crew?:
   try {
     const oneByOne = new OneByOne(trace.file, engines[0], addressSpaces);
     const list = new AsLists(trace.file, engines[1], addressSpaces);
+    bar?.begin(trace.commits.length, "commits", trace.machine);
     for (const commit of trace.commits) {
       oneByOne.apply(commit);
       list.apply(commit);
       if (JSON.stringify(oneByOne.slots()) !== JSON.stringify(list.slots())) {
         throw new Error(`commit ${commit.id} as a list ends in another layout than its updates one by one`);
       }
+      bar?.step();
     }
     const { commits } = trace;
-    const probed = crew && (await probeBoot(commits, oneByOne.windows, newEngine, crew));
+    const probed = crew && (await probeBoot(commits, oneByOne.windows, newEngine, crew, bar));
     return {
       trace,
       oneByOne: outcomeOf(oneByOne, probed?.oneByOne),
@@ -152,6 +164,9 @@ flags: nothing was to change for it. A "remap" window comes back changed.
 With --vcpus the boot is repeated while worker threads look up pages, only such
 as are mapped both before and after the commit that is being made: a miss is a
 lookup that found nothing there.
+
+Exit code: 0 done, 1 a file is wrong (standard error names file and line, the
+other files are replayed), 2 the command line is wrong.
 
 Examples:
   $ memslots replay boot.jsonl.gz

@@ -2,6 +2,7 @@
  * A replayed boot as a person reads it and as a program reads it: numbers only, replay.ts says what they
  * mean.
  */
+import { countText, numberText, sizeText, table } from "./format.js";
 import { bytesOf, type Loss, lossesOf } from "./losses.js";
 import type { Outcome, Replay } from "./replay.js";
 import type { Trace } from "./trace.js";
@@ -43,7 +44,7 @@ function probedJson({ probed }: Outcome) {
 export function nothingReplayed({ updates, sections, romds }: Trace): string | undefined {
   if (updates > 0) return undefined;
   if (sections + romds === 0) return "no KVM updates, nothing to replay";
-  const held = [count(sections, "section list"), count(romds, "ROMD change")].join(" and ");
+  const held = [countText(sections, "section list"), countText(romds, "ROMD change")].join(" and ");
   return `no KVM updates, nothing to replay (recorded without KVM: ${held} of a vhost listener)`;
 }
 
@@ -57,7 +58,7 @@ export function replayText({ trace, oneByOne, list }: Replay): string {
     ["as lists", ...countsOf(list)],
   ];
   return [
-    `${trace.machine}: ${count(trace.updates, "update")} in ${count(trace.commits.length, "commit")}`,
+    `${trace.machine}: ${countText(trace.updates, "update")} in ${countText(trace.commits.length, "commit")}`,
     ...table(counts),
     ...lossText("one by one", lossesOf(oneByOne.windows), trace),
     ...lossText("as lists", lossesOf(list.windows), trace),
@@ -76,7 +77,7 @@ function countsOf(outcome: Outcome): string[] {
     windows - same,
     windowPages(outcome.windows),
     ...(probed === undefined ? [] : [probed.accesses, probed.misses]),
-  ].map(number);
+  ].map(numberText);
 }
 
 /**
@@ -89,44 +90,14 @@ function lossText(how: string, losses: readonly Loss[], { blocks }: Trace): stri
     .map((loss) => [
       rangeText(loss) + (loss.asId === 0 ? "" : ` of address space ${loss.asId}`),
       sizeText(bytesOf(loss)),
-      ...[loss.times, loss.running, loss.same, loss.times - loss.same].map(number),
+      ...[loss.times, loss.running, loss.same, loss.times - loss.same].map(numberText),
       [...new Set(loss.hvas.map((hva) => blocks.name(hva)))].join(", "),
     ]);
   const head = [`vanished ${how}`, "size", "times", "running", "same", "remap", "came back as"];
   const more = losses.length - rows.length;
-  return [...table([head, ...rows], 1), ...(more > 0 ? [`  ... and ${number(more)} more`] : [])];
-}
-
-/** Words stand in the first column and in the last `trailing` ones, aligned left; the rest are numbers. */
-function table(rows: readonly (readonly string[])[], trailing = 0): string[] {
-  const columns = rows[0]?.length ?? 0;
-  const widths = Array.from({ length: columns }, (_, c) =>
-    Math.max(...rows.map((row) => row[c]?.length ?? 0)),
-  );
-  return rows.map((row) => {
-    const cells = row.map((cell, c) => {
-      const words = c === 0 || c >= columns - trailing;
-      return words ? cell.padEnd(widths[c] ?? 0) : cell.padStart(widths[c] ?? 0);
-    });
-    return `  ${cells.join("  ")}`.trimEnd();
-  });
+  return [...table([head, ...rows], 1), ...(more > 0 ? [`  ... and ${numberText(more)} more`] : [])];
 }
 
 function sameOf({ windows }: Outcome): number {
   return windows.filter(({ same }) => same).length;
-}
-
-function sizeText(bytes: number): string {
-  // A GiB less the first MiB is no GiB: the larger unit only where it is exact.
-  const [unit, name] =
-    bytes % 2 ** 30 === 0 ? [2 ** 30, "GiB"] : bytes >= 2 ** 20 ? [2 ** 20, "MiB"] : [2 ** 10, "KiB"];
-  return `${(bytes / unit).toLocaleString("en-US", { maximumFractionDigits: 1 })} ${name}`;
-}
-
-function count(n: number, noun: string): string {
-  return `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
-}
-
-function number(n: number): string {
-  return n.toLocaleString("en-US");
 }

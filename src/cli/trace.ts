@@ -10,7 +10,7 @@
  * Invariant of a Trace: the updates of a commit stand in one run of lines, and commit ids ascend.
  */
 import { BlockLayout } from "./blocks.js";
-import { InputError, type JsonLine, readJsonLines } from "./jsonl.js";
+import { InputError, type JsonLine, parseJsonLine, readJsonLines } from "./jsonl.js";
 import { address, exact, parseUpdate, type Update } from "./update.js";
 
 /** init: before the first instruction; paused: stopped since; running: the rest. */
@@ -37,48 +37,56 @@ export interface Trace {
 
 /** Read a trace, "-" from standard input. @throws InputError with the line that is wrong. */
 export async function readTrace(file: string): Promise<Trace> {
-  let parser: TraceParser | undefined;
-  for await (const line of readJsonLines(file)) {
-    if (parser === undefined) parser = new TraceParser(line);
-    else parser.take(line);
-  }
-  if (parser === undefined)
-    throw new InputError(file, 1, "the file is empty, its first line must name the machine");
+  const parser = new TraceParser(file);
+  for await (const line of readJsonLines(file)) parser.take(line);
+  return parser.trace();
+}
+
+/** The trace in the text of a file. @throws InputError with the line that is wrong. */
+export function parseTrace(file: string, text: string): Trace {
+  const parser = new TraceParser(file);
+  const lines = text.split("\n");
+  if (lines.at(-1) === "") lines.pop();
+  lines.forEach((line, index) => {
+    parser.take(parseJsonLine(file, index + 1, line));
+  });
   return parser.trace();
 }
 
 class TraceParser {
   readonly #file: string;
-  readonly #machine: string;
-  readonly #blocks: BlockLayout;
   readonly #commits: { id: number; phase: Phase; updates: Update[] }[] = [];
+  #header: { machine: string; blocks: BlockLayout } | undefined;
   #phase: Phase = "init";
   #updates = 0;
   #sections = 0;
   #romds = 0;
 
-  constructor(header: JsonLine) {
-    this.#file = header.file;
-    this.#machine = header.text("machine");
-    for (const name of ["args", "note", "qemu", "source"]) if (header.has(name)) header.text(name);
-    this.#blocks = parseBlocks(header);
+  constructor(file: string) {
+    this.#file = file;
   }
 
   take(line: JsonLine): void {
+    if (this.#header === undefined) {
+      this.#header = parseHeader(line);
+      return;
+    }
     if (line.has("machine")) line.fail("a second header");
     line.number("t");
     if (line.has("mark")) this.#phase = phaseAfter(line.text("mark"), this.#phase);
     else if (line.has("sections")) this.#takeSections(line);
     else if (line.has("romd")) this.#takeRomd(line);
-    else if (line.has("slot") || line.has("kind")) this.#takeUpdate(parseUpdate(line, this.#blocks), line);
+    else if (line.has("slot") || line.has("kind"))
+      this.#takeUpdate(parseUpdate(line, this.#header.blocks), line);
     else line.fail("unknown kind of line: it has none of slot, mark, sections, romd");
   }
 
   trace(): Trace {
+    if (this.#header === undefined)
+      throw new InputError(this.#file, 1, "the file is empty, its first line must name the machine");
     return {
       file: this.#file,
-      machine: this.#machine,
-      blocks: this.#blocks,
+      ...this.#header,
       commits: this.#commits,
       updates: this.#updates,
       sections: this.#sections,
@@ -114,6 +122,12 @@ class TraceParser {
     line.integer("on", 0, 1);
     this.#romds++;
   }
+}
+
+function parseHeader(header: JsonLine): { machine: string; blocks: BlockLayout } {
+  const machine = header.text("machine");
+  for (const name of ["args", "note", "qemu", "source"]) if (header.has(name)) header.text(name);
+  return { machine, blocks: parseBlocks(header) };
 }
 
 function parseBlocks(header: JsonLine): BlockLayout {

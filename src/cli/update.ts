@@ -31,6 +31,8 @@ export interface Update {
   readonly hva: number;
   /** What the recorded ioctl answered. */
   readonly ret: number;
+  /** The register write or BAR change that QEMU made it for, where that was recorded. */
+  readonly cause?: string;
 }
 
 /** @throws InputError naming the field that is wrong. */
@@ -62,6 +64,7 @@ export function parseUpdate(line: JsonLine, blocks: BlockLayout): Update {
     size,
     hva: blocks.hva(block, off),
     ret: line.integer("ret", -ERRNO_MAX, 0),
+    ...(line.has("cause") && { cause: line.text("cause") }),
   };
 }
 

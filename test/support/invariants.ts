@@ -181,7 +181,13 @@ export function checkInvariants(engine: MemslotEngine): void {
   checkPool("chunk", chunks, countFree(view, header("freeChunk"), map.CHUNK.nextFree), usedChunks);
   const usedRecords = (header("freshRecord") - header("records")) / map.RECORD_BYTES;
   checkPool("record", records, countFree(view, header("freeRecord"), 0), usedRecords);
-  checkHeap(view, engine.base, records);
+  const tables: number[] = [];
+  for (let asId = 0; asId < 4; asId++) {
+    assert.is(view.u32(engine.base + map.HEADER.stagedWindows0 + asId * 4), 0, "no windows are staged");
+    const table = view.u32(root + map.ROOT.windows0 + asId * 4);
+    if (table !== 0) tables.push(table);
+  }
+  checkHeap(view, engine.base, records, tables);
 }
 
 /** Addresses of the dirty rings; in an engine that has them every line knows so. */
@@ -205,12 +211,12 @@ function ringsOf(view: View, base: number): number[] {
 }
 
 /**
- * The blocks of the heap follow each other, and the used ones are the bitmaps, the rings, the staging area and
- * the bridges.
+ * The blocks of the heap follow each other, and the used ones are the bitmaps, the rings, the window tables, the
+ * staging area and the bridges.
  */
-function checkHeap(view: View, base: number, records: readonly number[]): void {
+function checkHeap(view: View, base: number, records: readonly number[], tables: readonly number[]): void {
   const header = (field: keyof typeof map.HEADER) => view.u32(base + map.HEADER[field]);
-  const expected = new Set<number>();
+  const expected = new Set<number>(tables);
   for (const record of records) {
     const bitmap = view.u32(record + map.RECORD.bitmap);
     if (bitmap === 0) continue;

@@ -19,6 +19,7 @@ export const LAYERS: readonly string[] = [
   "idtable",
   "validate",
   "retired",
+  "windows",
   "directory",
   "gfnindex",
   "hvaindex",

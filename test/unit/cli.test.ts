@@ -1,10 +1,13 @@
-/** The built command line: what it prints, and its exit codes (0 done, 1 bad input, 2 wrong usage). */
+/**
+ * The built command line: what it prints, and its exit codes (0 done, 1 bad input, 2 wrong usage; diff: 0 equal, 1
+ * different, 2 trouble).
+ */
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { jsonlFile } from "../support/tempfile.js";
+import { jsonlFile, tempFile } from "../support/tempfile.js";
 
 const CLI = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
 const PACKAGE = fileURLToPath(new URL("../../package.json", import.meta.url));
@@ -103,6 +106,127 @@ test("bad input: exit code 1, the line named on standard error, the other files 
   assert.is(memslots(["replay", "-"], "").status, 1);
 });
 
+const RESET = `${TRACES}pc-1g-reset.jsonl.gz`;
+
+test("show draws the map after the last commit, or after another", () => {
+  const { status, stdout, stderr } = memslots(["show", RESET]);
+  assert.equal([status, stderr], [0, ""]);
+  assert.match(stdout, /^pc-1g-reset after commit 176, 27 of 27: 9 slots, 1,040\.1 MiB\n/);
+  assert.match(stdout, / slot 3 {2}LOG_DIRTY +16 MiB │ {2}█ {2}vga\.vram 0x0\n/);
+  const at = memslots(["show", "--at", "4", "-"], readFileSync(RESET));
+  assert.match(at.stdout, /^pc-1g-reset after commit 4, 1 of 27: 1 slot, 1 GiB\n/);
+});
+
+test("show --json prints what show and diff read again", () => {
+  const { stdout } = memslots(["show", "--json", RESET]);
+  const { title, mappings } = JSON.parse(stdout);
+  assert.is(title, "pc-1g-reset after commit 176, 27 of 27");
+  assert.equal(mappings[0], {
+    slot: 0,
+    asId: 0,
+    flags: 0,
+    gpa: "0x0",
+    size: "0xa0000",
+    block: "pc.ram",
+    off: "0x0",
+  });
+  assert.is(memslots(["show", "--json", "-"], stdout).stdout, stdout);
+  assert.equal(memslots(["diff", "-", RESET], stdout), { status: 0, stdout: "", stderr: "" });
+});
+
+test("show --svg writes a file, or standard output", () => {
+  const out = `${tempFile("txt", "")}.svg`;
+  const { status, stdout } = memslots(["show", "--svg", out, MICROVM]);
+  assert.equal([status, stdout], [0, ""]);
+  const svg = readFileSync(out, "utf8");
+  assert.match(svg, /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"[\s\S]*<\/svg>\n$/);
+  assert.is(memslots(["show", "--svg", "-", MICROVM]).stdout, svg);
+  const nowhere = memslots(["show", "--svg", `${out}/x`, MICROVM]);
+  assert.is(nowhere.status, 1);
+  assert.match(nowhere.stderr, /\.svg\/x: cannot be written/);
+  assert.not(existsSync(`${out}/x`));
+});
+
+test("diff tells what a commit changed, with the exit codes of diff(1)", () => {
+  const args = ["--at-a", "113", "--at-b", "114", RESET, RESET];
+  const { status, stdout, stderr } = memslots(["diff", ...args]);
+  assert.equal([status, stderr], [1, ""]);
+  assert.is(
+    stdout,
+    `--- pc-1g-reset after commit 60, 4 of 27
++++ pc-1g-reset after commit 114, 5 of 27
+  > moved   [0xc0000, 0xd0000)  64 KiB  pc.rom 0x0 READONLY -> pc.ram 0xc0000
+  > moved  [0xf0000, 0x100000)  64 KiB  pc.bios 0x30000 READONLY -> pc.ram 0xf0000
+`,
+  );
+  const json = memslots(["diff", "--json", ...args]);
+  assert.is(json.status, 1);
+  assert.equal(JSON.parse(json.stdout).changes[0], {
+    kind: "moved",
+    asId: 0,
+    gpa: "0xc0000",
+    size: "0x10000",
+    before: { block: "pc.rom", off: "0x0", flags: 2 },
+    after: { block: "pc.ram", off: "0xc0000", flags: 0 },
+  });
+  const equal = memslots(["diff", "--json", RESET, RESET]);
+  assert.is(equal.status, 0);
+  assert.equal([JSON.parse(equal.stdout).equal, JSON.parse(equal.stdout).changes], [true, []]);
+});
+
+test("diff: trouble is exit code 2, with a word on standard error", () => {
+  const slots = tempFile(
+    "json",
+    '[{"slot":0,"flags":0,"guestPhysAddr":0,"memorySize":4096,"userspaceAddr":4096}]',
+  );
+  for (const [args, reason] of [
+    [[RESET, `${RESET}.gone`], /cannot be read: ENOENT/],
+    [["-", "-"], /standard input can be read once only/],
+    [[RESET, slots], /host addresses.* names of RAM blocks/],
+    [["--at-a", "9999", RESET, RESET], /no commit 9999, the last is 176/],
+    [["--at-a", "1", slots, slots], /a dump has no commit 1/],
+    [["--at-a", "x", RESET, RESET], /must be the id of a commit/],
+    [[RESET], /missing required argument/],
+  ] as const) {
+    const { status, stdout, stderr } = memslots(["diff", ...args]);
+    assert.equal([status, stdout], [2, ""], args.join(" "));
+    assert.match(stderr, reason);
+  }
+});
+
+test("show of what is no map: exit code 1", () => {
+  for (const [input, reason] of [
+    ["", /neither a trace nor a dump/],
+    [`${JSON.stringify(HEADER)}\n`, /no KVM updates, hence no map/],
+    ['[{"slot":-1}]', /entry 0: field "slot" must be/],
+  ] as const) {
+    const { status, stdout, stderr } = memslots(["show", "-"], input);
+    assert.equal([status, stdout], [1, ""]);
+    assert.match(stderr, reason);
+  }
+});
+
+test("no bar where standard error is no terminal, one where it is, and gone at the end", () => {
+  const { stderr, stdout } = memslots(["replay", MICROVM]);
+  assert.is(stderr, "");
+  const inTerminal = spawnSync(
+    "script",
+    ["-qec", `"${process.execPath}" "${CLI}" replay "${MICROVM}"`, "/dev/null"],
+    {
+      encoding: "utf8",
+    },
+  );
+  if (inTerminal.error !== undefined) {
+    console.log("skipped: no script(1) to make a terminal");
+    return;
+  }
+  assert.match(inTerminal.stdout, /0\/3 commits +microvm-1g/);
+  assert.ok(
+    inTerminal.stdout.replaceAll("\r", "").endsWith(stdout),
+    "the bar is taken away, the table stays",
+  );
+});
+
 test("wrong usage: exit code 2 and nothing on standard output", () => {
   const vcpus = ["0", "65", "1.5", "-1", "0x2", "two", ""].map((n) => ["replay", "--vcpus", n, MICROVM]);
   const others = [[], ["replay"], ["replay", "--yaml", MICROVM], ["rewind", MICROVM], ["--yaml"]];
@@ -115,11 +239,21 @@ test("wrong usage: exit code 2 and nothing on standard output", () => {
 });
 
 test("--help shows examples, --version the version of the package", () => {
-  for (const args of [["--help"], ["replay", "--help"], ["help", "replay"]]) {
+  const { stdout: top } = memslots(["--help"]);
+  const commands = [...top.matchAll(/^ {2}([a-z]+) .*$/gm)].map(([, name]) => name!);
+  assert.equal(commands, ["replay", "show", "diff", "help"]);
+  for (const args of [
+    ["--help"],
+    ...commands.slice(0, -1).map((name) => [name, "--help"]),
+    ["help", "diff"],
+  ]) {
     const { status, stdout } = memslots(args);
     assert.is(status, 0, args.join(" "));
     assert.match(stdout, /Usage: memslots/);
-    assert.match(stdout, /Examples:\n {2}\$ memslots replay /);
+    assert.match(stdout, /Exit code.*0/);
+    assert.match(stdout, /Examples:\n {2}\$ memslots [a-z]+ /);
+    if (args[0] !== "--help") assert.match(stdout, /--json/);
+    for (const line of stdout.split("\n")) assert.ok(line.length <= 100, line);
   }
   const { status, stdout } = memslots(["--version"]);
   assert.is(status, 0);

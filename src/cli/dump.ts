@@ -1,0 +1,115 @@
+/**
+ * Dumps of one layout in JSON: what `engine.slots()` answers, and what `memslots show --json` prints. A slot of
+ * an engine may carry its dirty log as `dirty`, base64 of what `engine.getDirtyLog` answers.
+ */
+import { InputError, JsonLine } from "./jsonl.js";
+import { inOrder, type Mapping, type MemoryMap, mappingOf, overlapIn, PAGE_BYTES } from "./memorymap.js";
+import { address } from "./update.js";
+
+const U32_MAX = 2 ** 32 - 1;
+const FLAGS_MAX = 3;
+
+/** The map in the text of a JSON dump. @throws InputError naming the entry and field that is wrong */
+export function parseDump(file: string, text: string): MemoryMap {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new InputError(file, undefined, `not JSON: ${(error as Error).message}`);
+  }
+  const whole = new JsonLine(file, 1, Array.isArray(value) ? { slots: value } : Object(value));
+  const parse = whole.has("slots") ? parseSlot : parseMapping;
+  const entries = whole.list(whole.has("slots") ? "slots" : "mappings");
+  const title = whole.has("title") ? whole.text("title") : `${file}, ${entries.length} slots`;
+  const mappings = inOrder(
+    entries.map((entry, index) => parse(new JsonEntry(whole.inner(entry, `entry ${index}`), index))),
+  );
+  const overlap = overlapIn(mappings);
+  if (overlap !== undefined) {
+    const [a, b] = overlap.map(({ start, end }) => `[0x${start.toString(16)}, 0x${end.toString(16)})`);
+    throw new InputError(file, undefined, `${a} and ${b} overlap`);
+  }
+  return { title, mappings };
+}
+
+/** An entry of a dump: it is refused by its index, because all of a dump may be one line. */
+class JsonEntry extends JsonLine {
+  readonly #index: number;
+
+  constructor({ file, line, value }: JsonLine, index: number) {
+    super(file, line, value);
+    this.#index = index;
+  }
+
+  override fail(reason: string): never {
+    throw new InputError(this.file, undefined, `entry ${this.#index}: ${reason}`);
+  }
+}
+
+function parseSlot(entry: JsonEntry): Mapping {
+  const number = (name: string) => entry.integer(name, 0, Number.MAX_SAFE_INTEGER);
+  const mapping = mappingOf({
+    slot: entry.integer("slot", 0, U32_MAX),
+    flags: entry.integer("flags", 0, FLAGS_MAX),
+    guestPhysAddr: number("guestPhysAddr"),
+    memorySize: entry.integer("memorySize", 1, Number.MAX_SAFE_INTEGER),
+    userspaceAddr: number("userspaceAddr"),
+  });
+  return withDirty(checked(entry, mapping), entry);
+}
+
+function parseMapping(entry: JsonEntry): Mapping {
+  const start = address(entry, "gpa");
+  const kind = entry.has("mmio") ? "mmio" : "ram";
+  const mapping: Mapping = {
+    asId: entry.has("asId") ? entry.integer("asId", 0, U32_MAX >>> 16) : 0,
+    start,
+    end: start + address(entry, "size"),
+    kind,
+    block: entry.text(kind === "mmio" ? "mmio" : "block"),
+    off: address(entry, "off"),
+    flags: entry.integer("flags", 0, FLAGS_MAX),
+    ...(entry.has("slot") && { slot: entry.integer("slot", 0, U32_MAX) }),
+  };
+  return withDirty(checked(entry, mapping), entry);
+}
+
+function checked(entry: JsonEntry, mapping: Mapping): Mapping {
+  if (mapping.end <= mapping.start) entry.fail("its size is 0");
+  if (mapping.end > Number.MAX_SAFE_INTEGER) entry.fail("it ends beyond 2^53");
+  return mapping;
+}
+
+function withDirty(mapping: Mapping, entry: JsonEntry): Mapping {
+  if (!entry.has("dirty")) return mapping;
+  const text = entry.text("dirty");
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text) || text.length % 4 !== 0)
+    entry.fail(`field "dirty" is not base64`);
+  const dirty = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  const pages = Math.ceil((mapping.end - mapping.start) / PAGE_BYTES);
+  const bytes = Math.ceil(pages / 64) * 8;
+  if (dirty.length !== bytes) {
+    entry.fail(`field "dirty" has ${dirty.length} bytes, the log of ${pages} pages has ${bytes}`);
+  }
+  return { ...mapping, dirty };
+}
+
+/** A map as `memslots show --json` prints it; parseDump reads it back. */
+export function dumpJson({ title, mappings }: MemoryMap): object {
+  const hex = (value: number) => `0x${value.toString(16)}`;
+  return {
+    title,
+    mappings: mappings.map(({ asId, start, end, kind, block, off, flags, slot, dirty }) => ({
+      ...(slot !== undefined && { slot }),
+      asId,
+      flags,
+      gpa: hex(start),
+      size: hex(end - start),
+      [kind === "mmio" ? "mmio" : "block"]: block,
+      off: hex(off),
+      ...(dirty !== undefined && {
+        dirty: btoa(Array.from(dirty, (byte) => String.fromCharCode(byte)).join("")),
+      }),
+    })),
+  };
+}

@@ -1,0 +1,261 @@
+/**
+ * The tree that a machine is built of, after QEMU's MemoryRegion: what there is at which address, what covers
+ * what, and what is switched on. It knows no engine; `FlatView.of` tells what a guest sees.
+ *
+ * Invariants
+ *  - A region lies in one container at most; aliases show it elsewhere.
+ *  - Subregions are ordered by priority, highest first; of two equal ones the younger comes first.
+ *  - Sizes are exact up to 2^64, addresses below: a root of the whole address space has no last byte to spare.
+ *
+ * Mirrors memory_region_init_*, memory_region_add_subregion_overlap and the setters (QEMU system/memory.c).
+ */
+import { show, toU32 } from "../region.js";
+
+/** Bytes of an address space: no region is larger. */
+export const ADDRESS_SPACE_BYTES = 2n ** 64n;
+
+/**
+ * container: holds others only. ram, rom: host memory. ramDevice: host memory that is a device's, as a VFIO BAR.
+ * romDevice: host memory to reads while in its readable mode, a device to writes, and to all else. io: a
+ * device. alias: a part of another region.
+ */
+export type RegionKind = "container" | "ram" | "ramDevice" | "rom" | "romDevice" | "io" | "alias";
+
+/** `value` as a bigint of bytes. @throws TypeError naming the argument */
+export function toBytes(value: unknown, name: string): bigint {
+  const exact = typeof value === "bigint" || (typeof value === "number" && Number.isSafeInteger(value));
+  if (!exact || value < 0) {
+    throw new TypeError(`${name} must be an integer from 0 on, exact or a bigint, not ${show(value)}`);
+  }
+  return BigInt(value);
+}
+
+function toHost(value: unknown): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
+    throw new TypeError(`host must be an integer from 0 to 2^53 - 1, not ${show(value)}`);
+  }
+  return value;
+}
+
+interface Backing {
+  kind: RegionKind;
+  host?: number;
+  device?: number;
+  target?: MemoryRegion;
+  targetOffset?: bigint;
+}
+
+/** A region of guest memory. Made by the static functions. */
+export class MemoryRegion {
+  readonly name: string;
+  readonly kind: RegionKind;
+  /** Host address of its first byte; ram, ramDevice, rom, romDevice. */
+  readonly host: number | undefined;
+  /** Number of its device; io, romDevice. */
+  readonly device: number | undefined;
+  /** What an alias shows. */
+  readonly target: MemoryRegion | undefined;
+
+  #size: bigint;
+  #address = 0n;
+  #priority = 0;
+  #enabled = true;
+  #readonly: boolean;
+  #romd = true;
+  #log = false;
+  #targetOffset: bigint;
+  #container: MemoryRegion | undefined;
+  readonly #subregions: MemoryRegion[] = [];
+
+  private constructor(name: string, size: number | bigint, backing: Backing) {
+    if (typeof name !== "string") throw new TypeError(`name must be a string, not ${show(name)}`);
+    this.name = name;
+    this.#size = checkSize(size);
+    this.kind = backing.kind;
+    this.host = backing.host;
+    this.device = backing.device;
+    this.target = backing.target;
+    this.#targetOffset = backing.targetOffset ?? 0n;
+    this.#readonly = backing.kind === "rom";
+  }
+
+  /** Nothing by itself. @throws TypeError, RangeError naming the argument, as all of these */
+  static container(name: string, size: number | bigint): MemoryRegion {
+    return new MemoryRegion(name, size, { kind: "container" });
+  }
+
+  /** Host memory from `host` on, readable and writable. */
+  static ram(name: string, size: number | bigint, host: number): MemoryRegion {
+    return new MemoryRegion(name, size, { kind: "ram", host: toHost(host) });
+  }
+
+  /** The same, of a device. */
+  static ramDevice(name: string, size: number | bigint, host: number): MemoryRegion {
+    return new MemoryRegion(name, size, { kind: "ramDevice", host: toHost(host) });
+  }
+
+  /** Host memory that the guest only reads. */
+  static rom(name: string, size: number | bigint, host: number): MemoryRegion {
+    return new MemoryRegion(name, size, { kind: "rom", host: toHost(host) });
+  }
+
+  /** Flash: host memory to reads, device number `device` to writes; all of it the device's in `setRomd(false)`. */
+  static romDevice(name: string, size: number | bigint, host: number, device: number): MemoryRegion {
+    const backing: Backing = { kind: "romDevice", host: toHost(host), device: toU32(device, "device") };
+    return new MemoryRegion(name, size, backing);
+  }
+
+  /** Registers of device number `device`. */
+  static io(name: string, size: number | bigint, device: number): MemoryRegion {
+    return new MemoryRegion(name, size, { kind: "io", device: toU32(device, "device") });
+  }
+
+  /** The bytes from `offset` on of `target`, wherever that lies itself. */
+  static alias(
+    name: string,
+    target: MemoryRegion,
+    offset: number | bigint,
+    size: number | bigint,
+  ): MemoryRegion {
+    if (!(target instanceof MemoryRegion)) {
+      throw new TypeError(`target must be a MemoryRegion, not ${show(target)}`);
+    }
+    const targetOffset = toBytes(offset, "offset");
+    return new MemoryRegion(name, size, { kind: "alias", target, targetOffset });
+  }
+
+  /** Bytes. */
+  get size(): bigint {
+    return this.#size;
+  }
+  /** First byte inside its container. */
+  get address(): bigint {
+    return this.#address;
+  }
+  get priority(): number {
+    return this.#priority;
+  }
+  get enabled(): boolean {
+    return this.#enabled;
+  }
+  /** Guest writes are refused, to it and all that lies in it. */
+  get readonly(): boolean {
+    return this.#readonly;
+  }
+  /** A romDevice in its readable mode. */
+  get romd(): boolean {
+    return this.kind === "romDevice" && this.#romd;
+  }
+  /** A dirty log is kept. */
+  get log(): boolean {
+    return this.#log;
+  }
+  /** Byte of the target that an alias starts with. */
+  get targetOffset(): bigint {
+    return this.#targetOffset;
+  }
+  get container(): MemoryRegion | undefined {
+    return this.#container;
+  }
+  /** Highest first. */
+  get subregions(): readonly MemoryRegion[] {
+    return this.#subregions;
+  }
+
+  /**
+   * Put `child` at `address` in this region. It covers what is in its place with a lower priority, or was there
+   * before with the same one; this region itself it covers always.
+   * @throws RangeError if it lies somewhere already, or would lie in itself
+   */
+  addSubregion(address: number | bigint, child: MemoryRegion, priority = 0): void {
+    if (!(child instanceof MemoryRegion))
+      throw new TypeError(`child must be a MemoryRegion, not ${show(child)}`);
+    if (!Number.isInteger(priority))
+      throw new TypeError(`priority must be an integer, not ${show(priority)}`);
+    const first = toAddress(address);
+    if (child.#container !== undefined) {
+      throw new RangeError(`"${child.name}" lies in "${child.#container.name}" already; alias it`);
+    }
+    if (child.#reaches(this)) throw new RangeError(`"${child.name}" must not lie in itself`);
+    child.#address = first;
+    child.#priority = priority;
+    child.#container = this;
+    const below = this.#subregions.findIndex((other) => priority >= other.#priority);
+    this.#subregions.splice(below < 0 ? this.#subregions.length : below, 0, child);
+  }
+
+  /** Take `child` out. @throws RangeError if it does not lie here */
+  delSubregion(child: MemoryRegion): void {
+    const at = this.#subregions.indexOf(child);
+    if (at < 0) throw new RangeError(`"${child?.name}" does not lie in "${this.name}"`);
+    this.#subregions.splice(at, 1);
+    child.#container = undefined;
+  }
+
+  /** True if a walk down from here, aliases included, comes to `other`. */
+  #reaches(other: MemoryRegion): boolean {
+    if (this === other) return true;
+    const { target } = this;
+    const onwards = target === undefined ? this.#subregions : [target, ...this.#subregions];
+    return onwards.some((region) => region.#reaches(other));
+  }
+
+  /** Switch it, and all that lies in it, on or off. */
+  setEnabled(enabled: boolean): void {
+    this.#enabled = checkSwitch(enabled, "enabled");
+  }
+
+  /** Refuse guest writes, or allow them. A rom stays one. @throws RangeError */
+  setReadonly(readonly: boolean): void {
+    if (this.kind === "rom") throw new RangeError(`"${this.name}" is a rom`);
+    this.#readonly = checkSwitch(readonly, "readonly");
+  }
+
+  /** Enter or leave the readable mode of a romDevice. @throws RangeError if it is none */
+  setRomd(romd: boolean): void {
+    if (this.kind !== "romDevice") throw new RangeError(`"${this.name}" is a ${this.kind}, no romDevice`);
+    this.#romd = checkSwitch(romd, "romd");
+  }
+
+  /** Keep a dirty log, or end it. */
+  setLog(log: boolean): void {
+    this.#log = checkSwitch(log, "log");
+  }
+
+  /** Move it inside its container. Among those of equal priority it becomes the youngest. */
+  setAddress(address: number | bigint): void {
+    const first = toAddress(address);
+    const container = this.#container;
+    if (container === undefined) throw new RangeError(`"${this.name}" lies nowhere`);
+    if (first === this.#address) return;
+    container.delSubregion(this);
+    container.addSubregion(first, this, this.#priority);
+  }
+
+  setSize(size: number | bigint): void {
+    this.#size = checkSize(size);
+  }
+
+  /** Let an alias show the bytes of its target from `offset` on. @throws RangeError if it is no alias */
+  setTargetOffset(offset: number | bigint): void {
+    if (this.kind !== "alias") throw new RangeError(`"${this.name}" is a ${this.kind}, no alias`);
+    this.#targetOffset = toBytes(offset, "offset");
+  }
+}
+
+function checkSize(size: unknown): bigint {
+  const bytes = toBytes(size, "size");
+  if (bytes > ADDRESS_SPACE_BYTES) throw new RangeError(`size must be at most 2^64, not ${bytes}`);
+  return bytes;
+}
+
+function toAddress(address: unknown): bigint {
+  const first = toBytes(address, "address");
+  if (first >= ADDRESS_SPACE_BYTES) throw new RangeError(`address must be below 2^64, not ${first}`);
+  return first;
+}
+
+function checkSwitch(value: unknown, name: string): boolean {
+  if (typeof value !== "boolean") throw new TypeError(`${name} must be a boolean, not ${show(value)}`);
+  return value;
+}
