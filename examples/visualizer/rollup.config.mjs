@@ -1,4 +1,4 @@
-/** build/visualizer: the page and its workers, with fonts and recorded boots beside them. It uses the package as built. */
+/** build/visualizer: the page and its workers, with fonts and recorded boots beside them, on the built package. */
 import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { nodeResolve } from "@rollup/plugin-node-resolve";

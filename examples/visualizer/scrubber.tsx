@@ -34,7 +34,7 @@ export function Scrubber({ state, seek }: { state: PlayerState; seek: (step: num
               y={HEIGHT - height}
               height={height}
             >
-              <title>{`${name}: ${hole.bytes > 0 ? `${sizeText(hole.bytes)} missing` : "nothing missing"} one by one`}</title>
+              <title>{`${name}: ${hole.bytes > 0 ? sizeText(hole.bytes) : "nothing"} missing one by one`}</title>
             </rect>
           );
         })}

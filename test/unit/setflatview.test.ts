@@ -7,6 +7,7 @@ import { KvmError, MemslotEngine } from "memslots";
 import { FlatView, formatMtree, MemoryRegion, parseMtree } from "memslots/flatview";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import * as source from "../../src/flatview/index.js";
 import { mappingOf } from "../../src/flatview/mapping.js";
 import { planList } from "../../src/flatview/plan.js";
 import { checkInvariants } from "../support/invariants.js";
@@ -217,11 +218,11 @@ test("growth and splits keep dirty bits, and the slot its number", async () => {
 });
 
 test("part-pages of memory are windows; what continues is joined before it is cut", () => {
-  const system = MemoryRegion.container("system", 2n ** 64n);
-  system.addSubregion(0x800, ram("a", 0x1000, 0x10_0800));
-  system.addSubregion(0x1800, ram("b", 0x1900, 0x10_1800));
-  system.addSubregion(0x8001, ram("crooked", 0x2000, 0x20_0000));
-  assert.equal(mappingOf(FlatView.of(system), OPTIONS), {
+  const system = source.MemoryRegion.container("system", 2n ** 64n);
+  system.addSubregion(0x800, source.MemoryRegion.ram("a", 0x1000, 0x10_0800));
+  system.addSubregion(0x1800, source.MemoryRegion.ram("b", 0x1900, 0x10_1800));
+  system.addSubregion(0x8001, source.MemoryRegion.ram("crooked", 0x2000, 0x20_0000));
+  assert.equal(mappingOf(source.FlatView.of(system), OPTIONS), {
     slots: [{ guestPhysAddr: 0x1000, memorySize: 0x2000, userspaceAddr: 0x10_1000, flags: 0 }],
     windows: [
       { gpa: 0x800, bytes: 0x800, hva: 0x10_0800, readonly: false },

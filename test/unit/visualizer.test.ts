@@ -171,7 +171,7 @@ test("every dump of QEMU plays, and dumps of one machine play one after another"
   assert.equal(sorted(player.state.machine.slots), sorted(timeline.layouts[2]!.values()));
 });
 
-test("an engine's slots play too, under their own numbers; with names of blocks they have no map in common", async () => {
+test("an engine's slots play too, under their own numbers; names of blocks give no map in common", async () => {
   const slots = [
     { slot: 5, flags: 0, guestPhysAddr: 0, memorySize: 0x2000, userspaceAddr: 0x7f00_0000_0000 },
     { slot: 65536, flags: 0, guestPhysAddr: 0, memorySize: 0x1000, userspaceAddr: 0x7f00_0000_0000 },
