@@ -48,6 +48,8 @@ import { type CommitRequest, type Outcome, Writer } from "./writer.js";
 
 /** Options of a commit that was not given any. */
 const DEFAULTS = checkCommitOptions({});
+/** In the place of words that are in use. One for all: making a typed array costs a third of a small commit. */
+const TAKEN = new Uint32Array(0);
 /** Bytes of the largest dirty ring, KVM's answer for KVM_CAP_DIRTY_LOG_RING. */
 const DIRTY_RING_BYTES_MAX = 1 << 20;
 
@@ -109,7 +111,7 @@ export class MemslotEngine {
   #reader = 0;
   #readerAsId = 0;
   #batch = 0;
-  #words: Uint32Array = new Uint32Array(0);
+  #words: Uint32Array = TAKEN;
 
   private constructor(wasm: EngineExports, { module, memory, base, owner }: EngineHandle) {
     // Without owner and lock, which are this thread's and not those of whom it posts the handle to.
@@ -299,7 +301,7 @@ export class MemslotEngine {
   #takeWords(regions: number): Uint32Array {
     const need = regions * REGION_WORDS;
     const words = this.#words.length >= need ? this.#words : new Uint32Array(need);
-    this.#words = new Uint32Array(0);
+    this.#words = TAKEN;
     return words;
   }
 
