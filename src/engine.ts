@@ -61,6 +61,8 @@ import { type CommitRequest, type Outcome, Writer } from "./writer.js";
 
 /** Options of a commit that was not given any. */
 const DEFAULTS = checkCommitOptions({});
+/** In the place of words that are in use. One for all: making a typed array costs a third of a small commit. */
+const TAKEN = new Uint32Array(0);
 
 /** What a thread needs to attach; structured-cloneable if the memory is shared. */
 export interface EngineHandle {
@@ -120,7 +122,7 @@ export class MemslotEngine {
   #reader = 0;
   #readerAsId = 0;
   #batch = 0;
-  #words: Uint32Array = new Uint32Array(0);
+  #words: Uint32Array = TAKEN;
   readonly #flatViews: AddressSpaces;
 
   private constructor(wasm: EngineExports, { module, memory, base, owner }: EngineHandle) {
@@ -348,7 +350,7 @@ export class MemslotEngine {
   #takeWords(regions: number): Uint32Array {
     const need = regions * REGION_WORDS;
     const words = this.#words.length >= need ? this.#words : new Uint32Array(need);
-    this.#words = new Uint32Array(0);
+    this.#words = TAKEN;
     return words;
   }
 

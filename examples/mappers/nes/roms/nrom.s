@@ -1,0 +1,8 @@
+; NROM switches nothing.
+WINDOW = $3f
+power:
+select:
+vblank:
+  rts
+irq:
+  rti
