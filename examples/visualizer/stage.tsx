@@ -46,10 +46,10 @@ interface Geometry {
 
 function geometryOf(extent: readonly Mapping[], width: number): Geometry {
   const wide = width >= WIDE;
-  const axis = wide ? 82 : 74;
-  const x = axis + (wide ? 26 : 18);
+  const axis = wide ? 82 : 70;
+  const x = axis + (wide ? 26 : 20);
   const host = wide ? Math.min(150, width * 0.15) : 0;
-  const ribbon = wide ? Math.min(130, width * 0.12) : 4;
+  const ribbon = wide ? Math.min(130, width * 0.12) : 3;
   const column = (width - x - host - 2 * ribbon - 1) / 2;
   let at = HEAD;
   let height = HEAD;
@@ -96,7 +96,7 @@ function Changes(props: {
           return (
             <g key={`${start} ${end}`}>
               <rect x={column.x} y={y} width={column.width} height={fold.place(end) - y} rx={2} />
-              <text x={column.x + column.width + (sign === "+" ? -9 : 0)} y={y + 3} class="sign">
+              <text x={column.x + column.width - 9} y={y + 3} class="sign">
                 {sign}
               </text>
             </g>
@@ -177,7 +177,14 @@ export function Stage({ state, board, dirty, width }: StageProps) {
             {host && ribbons(now, fold, blocks, edge, host.x)}
             {host && ribbons(next, fold, blocks, geometry.inactive.x, host.x + host.width)}
             {host && hostColumn(blocks, host)}
-            {guestColumn({ fold, mappings: now, blocks, column: geometry.active, axis: geometry.axis })}
+            {guestColumn({
+              fold,
+              mappings: now,
+              blocks,
+              column: geometry.active,
+              axis: geometry.axis,
+              taken: hole.ranges,
+            })}
             {guestColumn({ fold, mappings: next, blocks, column: geometry.inactive })}
             <Changes mappings={now} others={next} fold={fold} column={geometry.active} sign="−" />
             <Changes mappings={next} others={now} fold={fold} column={geometry.inactive} sign="+" />

@@ -69,17 +69,12 @@ function changeOf(range: GpaRange, before?: Behind, after?: Behind): MapChange |
   return before.flags === after.flags ? undefined : { ...range, kind: "flags", before, after };
 }
 
-/** Is `next` the rest of the same change? */
+/** Is `next` the rest of the same change? What is behind both ends of it goes on, and with that its kind. */
 function prolongs(last: MapChange, next: MapChange): boolean {
   const bytes = next.start - last.start;
   const follows = (a?: Behind, b?: Behind) =>
     a === undefined || b === undefined
       ? a === b
       : a.kind === b.kind && a.block === b.block && a.off + bytes === b.off && a.flags === b.flags;
-  return (
-    last.end === next.start &&
-    last.kind === next.kind &&
-    follows(last.before, next.before) &&
-    follows(last.after, next.after)
-  );
+  return last.end === next.start && follows(last.before, next.before) && follows(last.after, next.after);
 }

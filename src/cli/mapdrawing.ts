@@ -112,7 +112,7 @@ function box(mapping: Mapping, hue: number | undefined, fold: Fold, { x, width }
   const { kind, block, off, flags, dirty } = mapping;
   const rect = { x, y, width, height, rx: 2 };
   const size = sizeText(bytesOf(mapping));
-  const name = shortest(nameOf(mapping), marks(flags), width - 18 - 6.7 * size.length);
+  const name = shortest(nameOf(mapping), marks(flags), width - 16 - 6.7 * size.length);
   const place = block === HOST ? hexText(off) : `${block} ${hexText(off)}`;
   const range = `${hexText(mapping.start)} – ${hexText(mapping.end)}`;
   const tip = `${range} ${size}: ${nameOf(mapping)}${marks(flags)}, ${place}`;
@@ -155,21 +155,22 @@ export interface GuestColumnProps {
   readonly mappings: readonly Mapping[];
   readonly blocks: readonly BlockFold[];
   readonly column: Column;
-  /** Where addresses stand: their text ends there, or with `axisStart` starts there. None: no addresses. */
+  /** Where the text of addresses ends. None: no addresses. */
   readonly axis?: number;
-  readonly axisStart?: boolean;
+  /** Gaps that overlap these have no text: there is another in its place. */
+  readonly taken?: readonly { readonly start: number; readonly end: number }[];
 }
 
 /** Guest memory from the lowest address down to the highest. */
 export function guestColumn(props: GuestColumnProps): VNode {
-  const { fold, mappings, blocks, column, axis, axisStart = false } = props;
+  const { fold, mappings, blocks, column, axis, taken = [] } = props;
   const hues = new Map(blocks.map(({ name, hue }) => [name, hue]));
   const borders = new Set(mappings.flatMap(({ start, end }) => [start, end]));
   const middle = column.x + column.width / 2;
   return element("g", { class: "guest" }, [
     ...mappings.slice(1).flatMap(({ start }, index) => {
       const { end } = mappings[index]!;
-      if (end === start) return [];
+      if (end === start || taken.some((range) => range.start < start && end < range.end)) return [];
       const y = (fold.place(end) + fold.place(start)) / 2 + 4;
       return [
         element("text", { key: `gap${end}`, x: middle, y, class: "quiet middle" }, sizeText(start - end)),
@@ -180,7 +181,7 @@ export function guestColumn(props: GuestColumnProps): VNode {
       : [...borders].map((address) =>
           element(
             "text",
-            { key: address, x: axis, y: fold.place(address) + 4, class: axisStart ? "quiet" : "quiet end" },
+            { key: address, x: axis, y: fold.place(address) + 4, class: "quiet end" },
             hexText(address),
           ),
         )),

@@ -63,4 +63,4 @@ Examples:
   $ memslots show boot.jsonl.gz
   $ memslots show --at 114 --svg map.svg boot.jsonl.gz
   $ memslots show --json boot.jsonl.gz | jq '.mappings[].gpa'
-  $ node -e 'console.log(JSON.stringify(engine.slots()))' | memslots show -`;
+  $ memslots show mtree.txt`;
