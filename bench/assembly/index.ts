@@ -6,5 +6,6 @@ export * from "./commits";
 export * from "./hosts";
 export * from "./lookups";
 export * from "./mergecopy";
+export * from "./rwlock";
 export * from "./sections";
 export * from "./treap";

@@ -11,6 +11,9 @@ export interface Loops {
   translateEach(reader: number, keys: number, count: number): number;
   translateInSections(reader: number, keys: number, count: number): number;
   sectionEach(reader: number, count: number): number;
+  translateLocked(reader: number, lock: number, keys: number, count: number): number;
+  lockWriter(lock: number): number;
+  unlockWriter(lock: number): void;
   equalRoots(header: number): void;
   graceEach(header: number, owner: number, count: number): number;
   hostSlotsEach(reader: number, keys: number, count: number, bytes: number): number;

@@ -1,12 +1,12 @@
 /**
- * What readers and writers pay for each other, with one thread. Rows with threads (T1 to T7) need workers and
- * belong into a group of their own.
+ * What readers and writers pay for each other: with one thread here, with worker threads in threads.ts.
  */
 import { KeyStreams } from "../data/keys.js";
 import { makeSlots } from "../data/slots.js";
 import { Arena } from "../engine/arena.js";
 import { loadAddon } from "../engine/native.js";
 import type { Case, Entrant, Group, Results, Row, Scale, Skipped } from "../harness/case.js";
+import { threadCases, threadRows } from "./threads.js";
 
 const SECTIONS = "sync sections";
 const WASM = "engine, enter and exit in wasm";
@@ -146,10 +146,12 @@ function cases(scale: Scale): Case[] {
     one(LOOKUPS, "lookup", () => lookupEntrants(lookupSlots, scale), lookupSlots),
     one(FROM_JS, "section", () => jsEntrants(keys)),
     one(GRACE, "grace period", () => graceEntrants(keys / 4)),
+    ...threadCases(scale),
   ];
 }
 
-function rows(results: Results, { smoke }: Scale): Row[] {
+function rows(results: Results, scale: Scale): Row[] {
+  const { smoke } = scale;
   const lookupSlots = smoke ? 64 : 512;
   const row = (id: string, name: string, ours: string, theirs: string, target: number, n = 1): Row => ({
     id,
@@ -172,12 +174,13 @@ function rows(results: Results, { smoke }: Scale): Row[] {
       target: 200,
       measured: results.figure(GRACE, 1, readers(READERS_MANY))?.median,
     },
+    ...threadRows(results, scale),
   ];
 }
 
 export const sync: Group = {
   name: "sync",
-  about: "read sections and grace periods, one thread",
+  about: "read sections and grace periods, with one thread and with readers in worker threads",
   cases,
   rows,
 };

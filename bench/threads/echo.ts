@@ -1,0 +1,7 @@
+/** Sends back what it is sent: the price of a postMessage round trip. */
+import { parentPort } from "node:worker_threads";
+
+parentPort!.on("message", (message) => {
+  if (message === "end") parentPort!.close();
+  else parentPort!.postMessage(message);
+});
