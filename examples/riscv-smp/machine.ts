@@ -6,7 +6,7 @@
  *
  * Host addresses of the slots are linear addresses, so that a translation can be loaded from at once.
  */
-import { fileURLToPath } from "node:url";
+import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { MemslotEngine } from "memslots";
 import type { Program } from "./asm/assembler.js";
@@ -63,7 +63,8 @@ export class Machine {
   readonly states: readonly number[];
   readonly #options: MachineOptions;
   readonly #controls: readonly number[];
-  #workers: Worker[] = [];
+  readonly #workers: Worker[] = [];
+  readonly #ends: Promise<number | null>[] = [];
 
   private constructor(options: MachineOptions, exports: HartExports, engine: MemslotEngine) {
     this.#options = options;
@@ -85,7 +86,8 @@ export class Machine {
     const fixed = PAGE_BYTES + ramBytes + harts * 2 * PAGE_BYTES;
     const pages = Math.ceil(fixed / PAGE_BYTES);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages + ENGINE_PAGES, shared: true });
-    const engine = await MemslotEngine.create({ memory, maxVcpus: harts, pageShift });
+    // One more, because each thread may make one-shot calls, this one too.
+    const engine = await MemslotEngine.create({ memory, maxVcpus: harts + 1, pageShift });
     return new Machine(options, instantiateHart(module, memory, none), engine);
   }
 
@@ -114,13 +116,13 @@ export class Machine {
   }
 
   /**
-   * Start the threads; the harts hold until they are told to go.
-   * @returns how they ended: the code of each guest, null for one that the machine ended
+   * Start the threads; the harts hold until they are told to go. Once they can: a thread needs this one to
+   * become what it is to be.
    * @throws Error if a thread fails
    */
-  start(entry: number, mappers: readonly MapperPlace[] = []): Promise<(number | null)[]> {
+  async start(entry: number, mappers: readonly MapperPlace[] = []): Promise<void> {
     const start = clockMs();
-    const ends = this.states.map((_, hart) => {
+    const ready = this.states.map((_, hart) => {
       this.control(hart).reset();
       const mapper = mappers[hart];
       const task: HartTask = {
@@ -138,20 +140,26 @@ export class Machine {
       };
       const worker = startWorker(task);
       this.#workers.push(worker);
-      return this.#end(worker, hart);
+      this.#ends.push(this.#endOf(worker, hart));
+      return once(worker, "message");
     });
-    return Promise.all(ends);
+    await Promise.all(ready);
   }
 
-  #end(worker: Worker, hart: number): Promise<number | null> {
+  #endOf(worker: Worker, hart: number): Promise<number | null> {
     return new Promise((resolve, reject) => {
       worker.on("message", (message: HartMessage) => {
         if ("line" in message) this.#options.print?.(message.line, hart);
-        else resolve(message.code);
+        else if ("code" in message) resolve(message.code);
       });
       worker.on("error", reject);
       worker.on("exit", (code) => reject(new Error(`hart ${hart} exited with ${code}`)));
     });
+  }
+
+  /** How the guest of each hart ended: its code, null if the machine ended it. @throws Error if a thread fails */
+  ended(): Promise<(number | null)[]> {
+    return Promise.all(this.#ends);
   }
 
   /** Let harts run, all if not given. Returns when their threads do. */
@@ -194,12 +202,8 @@ export class Machine {
   /** End the harts and their threads. */
   async end(): Promise<void> {
     for (const hart of this.states.keys()) this.control(hart).end();
+    await Promise.allSettled(this.#ends);
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
     this.engine.close();
   }
-}
-
-/** Text of a guest program. */
-export function guestFile(name: string): string {
-  return fileURLToPath(new URL(`./guests/${name}.s`, import.meta.url));
 }

@@ -32,7 +32,10 @@ export interface HartTask {
   readonly mapper?: MapperPlace;
 }
 
-export type HartMessage = { readonly line: string } | { readonly code: number | null };
+export type HartMessage =
+  | { readonly ready: true }
+  | { readonly line: string }
+  | { readonly code: number | null };
 
 class HartThread {
   readonly #exports: HartExports;
@@ -101,7 +104,9 @@ function post(message: HartMessage): void {
 const task = workerData as HartTask;
 const engine = await MemslotEngine.attach(task.handle);
 const vcpu = engine.vcpu();
-const code = new HartThread(task, engine, vcpu.reader).run();
+const thread = new HartThread(task, engine, vcpu.reader);
+post({ ready: true });
+const code = thread.run();
 vcpu.release();
 engine.close();
 post({ code });
