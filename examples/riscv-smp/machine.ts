@@ -56,6 +56,7 @@ export class Machine {
   readonly engine: MemslotEngine;
   readonly memory: WebAssembly.Memory;
   readonly harts: number;
+  readonly ramBytes: number;
   /** Linear address of RAM. */
   readonly ramHva: number;
   /** The hart module over this memory, to look at harts. */
@@ -72,6 +73,7 @@ export class Machine {
     this.engine = engine;
     this.memory = engine.memory;
     this.harts = options.harts;
+    this.ramBytes = options.ramBytes;
     this.ramHva = exports.ramHva();
     const first = this.ramHva + options.ramBytes;
     const hartBytes = exports.hartBytes();

@@ -3,6 +3,7 @@
  * or as lists.
  */
 import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type MappedRegion, type MemslotEngine } from "memslots";
+import type { Program } from "../asm/assembler.js";
 import { guestProgram } from "../guest.js";
 import { Machine } from "../machine.js";
 import { RAM } from "../map.js";
@@ -81,21 +82,31 @@ export function changesOf(machine: Machine): MappedRegion[][] {
   ];
 }
 
+/** The machine with the guest in it, and the range as one slot. */
+export async function createSplit(
+  module: WebAssembly.Module,
+  program: Program,
+  harts: number,
+): Promise<Machine> {
+  const machine = await Machine.create({ harts, ramBytes: RAM_BYTES, module });
+  machine.load(program);
+  machine.engine.setUserMemoryRegionList([
+    machine.ram(0, 0, RANGE),
+    machine.ram(1, RANGE, END - RANGE),
+    machine.ram(4, CODE, COUNTERS - CODE, 0, PARKING),
+  ]);
+  return machine;
+}
+
 export async function runSplit(
   module: WebAssembly.Module,
   way: Way,
   goal: SplitGoal,
   harts = 2,
 ): Promise<SplitResult> {
-  const machine = await Machine.create({ harts, ramBytes: RAM_BYTES, module });
-  const { engine } = machine;
   const program = guestProgram("split");
-  machine.load(program);
-  engine.setUserMemoryRegionList([
-    machine.ram(0, 0, RANGE),
-    machine.ram(1, RANGE, END - RANGE),
-    machine.ram(4, CODE, COUNTERS - CODE, 0, PARKING),
-  ]);
+  const machine = await createSplit(module, program, harts);
+  const { engine } = machine;
   await machine.start(RAM);
   try {
     machine.go();
