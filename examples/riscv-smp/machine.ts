@@ -10,9 +10,9 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { MemslotEngine } from "memslots";
 import type { Program } from "./asm/assembler.js";
-import { type HartBuild, type HartExports, instantiateHart } from "./build.js";
 import { CONTROL_BYTES, Control, MTIMECMP_OFFSET } from "./control.js";
 import { clockMs } from "./devices.js";
+import { type HartExports, instantiateHart } from "./exports.js";
 import { RAM } from "./map.js";
 import type { MapperPlace } from "./mapper.js";
 import type { HartMessage, HartTask } from "./worker.js";
@@ -27,8 +27,6 @@ export interface MachineOptions {
   /** A multiple of 64 KiB. */
   readonly ramBytes: number;
   readonly module: WebAssembly.Module;
-  /** What `module` was compiled from; with translation through the engine if not given. */
-  readonly build?: HartBuild;
   /** 12 if not given; at least 10, the page of the hart's TLB. */
   readonly pageShift?: number;
   /** Writes a line of the guest's UART. */

@@ -3,10 +3,10 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { type EngineHandle, MemslotEngine } from "memslots";
-import { EXIT, type HartExports, instantiateHart } from "./build.js";
 import { Bus } from "./bus.js";
 import { Control } from "./control.js";
 import { Clint, createFinisher, createUart } from "./devices.js";
+import { EXIT, type HartExports, instantiateHart } from "./exports.js";
 import { createMapper, type MapperPlace } from "./mapper.js";
 
 /** Instructions of a section: some ten microseconds, so long may a commit have to wait. */
