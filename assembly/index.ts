@@ -38,8 +38,8 @@ export {
   deviceOffsetOf,
 } from "./lookup";
 
-// Walk: slots by guest address, by host address, by number; windows.
-export { rewind, nextSlots, nextHostSlots, slotByNumber, windowTable } from "./iterate";
+// Walk: slots by guest address, by host address, by number; windows; readers.
+export { rewind, nextSlots, nextHostSlots, slotByNumber, windowTable, nextReaders } from "./iterate";
 
 // Write: lock, stage, commit, wait, unlock; hold the vCPUs.
 export {

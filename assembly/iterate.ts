@@ -1,17 +1,33 @@
 /**
  * Walks over a layout, in pieces that fit a reader line's scratch area: the caller opens a section, asks
  * until the answer is 0, and closes it, so that all pieces come from one layout. Each piece is an array of
- * struct kvm_userspace_memory_region.
+ * struct kvm_userspace_memory_region; of the walk over the readers, of ReaderState.
  *
  * Mirrors kvm_for_each_memslot_in_gfn_range and kvm_for_each_memslot_in_hva_range.
  */
-import { ownPin } from "./atomic";
+import { observeOwner, observePin, observeRequest, ownPin } from "./atomic";
 import { findEntry } from "./directory";
 import { nextGfn } from "./gfnindex";
 import { nextHva } from "./hvaindex";
 import { recordOf, slotKey } from "./idtable";
-import { BATCH_REGIONS, Entry, REGION_BYTES, Reader, Record, Region } from "./layout";
-import { batchOf } from "./readers";
+import {
+  BATCH_REGIONS,
+  Entry,
+  Header,
+  READER_BEHIND,
+  READER_BYTES,
+  READER_INSIDE,
+  READER_KICKED,
+  READER_STATE_BYTES,
+  READER_VCPU,
+  REGION_BYTES,
+  Reader,
+  ReaderState,
+  Record,
+  Region,
+} from "./layout";
+import { publishedRoot } from "./publish";
+import { batchOf, readerLines } from "./readers";
 import { directoryOf, gfnIndexOf, hvaIndexOf } from "./roots";
 import { windowsOf } from "./windows";
 
@@ -113,4 +129,39 @@ export function slotByNumber(reader: usize, slot: u32): i32 {
   if (record == 0) return 0;
   putRegion(batchOf(reader), record, line.pageShift, 0, changetype<Record>(record).npages);
   return 1;
+}
+
+/** State of another thread's line: looked at word by word, so that it may be between two states. */
+function putReader(at: usize, line: usize): void {
+  const reader = changetype<Reader>(line);
+  const pin = observePin(line);
+  const state = changetype<ReaderState>(at);
+  state.reader = <u32>line;
+  state.owner = observeOwner(line);
+  state.asId = reader.asId;
+  state.state =
+    (reader.gated != 0 ? READER_VCPU : 0) |
+    (pin != 0 ? READER_INSIDE : 0) |
+    (pin != 0 && pin != publishedRoot(reader.header) ? READER_BEHIND : 0) |
+    (observeRequest(line) != 0 ? READER_KICKED : 0);
+  state.sections = reader.sections;
+  state.misses = reader.misses;
+}
+
+/** The next reader lines that have an owner, the caller's among them: their number, 0 at the end. */
+export function nextReaders(reader: usize): u32 {
+  const line = changetype<Reader>(reader);
+  const lines = readerLines(line.header);
+  const first: usize = changetype<Header>(line.header).readers;
+  let state = batchOf(reader);
+  let count: u32 = 0;
+  while (count < BATCH_REGIONS && line.cursor < lines) {
+    const other = first + <u32>line.cursor * READER_BYTES;
+    line.cursor += 1;
+    if (observeOwner(other) == 0) continue;
+    putReader(state, other);
+    state += READER_STATE_BYTES;
+    count++;
+  }
+  return count;
 }

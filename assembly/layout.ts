@@ -64,6 +64,11 @@ export const COMMIT_TAKE_DIRTY: u32 = 8;
 /** Bits of Window.flags: a window onto host memory, not a device; one that refuses writes, as KVM_MEM_READONLY. */
 export const WINDOW_HOST: u32 = 1;
 export const WINDOW_READONLY: u32 = 2;
+/** Bits of ReaderState.state. */
+export const READER_VCPU: u32 = 1;
+export const READER_INSIDE: u32 = 2;
+export const READER_BEHIND: u32 = 4;
+export const READER_KICKED: u32 = 8;
 /** More changed ranges than the staging area has room for: everything may have changed. */
 export const CHANGED_OVERFLOW: u32 = 0xffffffff;
 
@@ -521,6 +526,19 @@ export class Region {
   userspaceAddr: u64;
 }
 
+/** What an observer sees of a reader line: one piece of a walk over the readers. */
+@unmanaged
+export class ReaderState {
+  /** Address of the line. */
+  reader: u32;
+  owner: u32;
+  asId: u32;
+  /** READER_* bits. */
+  state: u32;
+  sections: u64;
+  misses: u64;
+}
+
 /** Bytes of each structure; the assertions below hold them to the classes. */
 export const HEADER_BYTES: u32 = 448;
 export const READER_BYTES: u32 = 128;
@@ -538,6 +556,7 @@ export const WINDOW_TABLE_BYTES: u32 = 8;
 export const WINDOW_BYTES: u32 = 32;
 export const EFFECT_BYTES: u32 = 16;
 export const REGION_BYTES: u32 = 32;
+export const READER_STATE_BYTES: u32 = 32;
 export const BATCH_BYTES: u32 = 512;
 
 if (offsetof<Header>() != HEADER_BYTES) ERROR("Header");
@@ -562,5 +581,7 @@ if (offsetof<Window>() != WINDOW_BYTES) ERROR("Window");
 if (offsetof<Effect>() != EFFECT_BYTES) ERROR("Effect");
 if (offsetof<Region>() != REGION_BYTES) ERROR("Region");
 if (offsetof<Region>("userspaceAddr") != 24) ERROR("Region must equal struct kvm_userspace_memory_region");
+if (offsetof<ReaderState>() != READER_STATE_BYTES) ERROR("ReaderState");
+if (READER_STATE_BYTES != REGION_BYTES) ERROR("BATCH_REGIONS counts reader states, too");
 if (BATCH_ENTRIES * 8 != BATCH_BYTES) ERROR("BATCH_BYTES");
 if (BATCH_REGIONS * REGION_BYTES != BATCH_BYTES) ERROR("BATCH_REGIONS");

@@ -24,6 +24,7 @@ import {
 } from "./layout.js";
 import { MemoryViews, placeInside, placeOwn } from "./memory.js";
 import { checkOptions, type EngineOptions, requireSharing } from "./options.js";
+import { getReader, type ReaderState } from "./readers.js";
 import {
   getRegion,
   type MappedRegion,
@@ -497,7 +498,7 @@ export class MemslotEngine {
     const number = toU32(slot, "slot");
     this.#wasm.enterSection(reader);
     const found = this.#wasm.slotByNumber(reader, number);
-    const regions = found > 0 ? this.#batchRegions(1) : [];
+    const regions = found > 0 ? this.#batchOf(1, getRegion) : [];
     this.#wasm.exitSection(reader);
     if (found < 0) throw new KvmError(found, "slot");
     return regions[0];
@@ -506,7 +507,7 @@ export class MemslotEngine {
   /** All slots of an address space, ascending by guest address, from one layout. */
   slots(asId = 0): MappedRegion[] {
     const reader = this.#readerOf(asId);
-    return this.#collect(reader, () => this.#wasm.nextSlots(reader));
+    return this.#collect(reader, () => this.#wasm.nextSlots(reader), getRegion);
   }
 
   /** All MMIO windows of an address space, ascending by guest address, from one layout. */
@@ -537,12 +538,22 @@ export class MemslotEngine {
     this.#wasm.enterSection(line);
     for (let asId = 0; asId < this.addressSpaces && start < end; asId++) {
       const reader = this.#readerOf(asId);
-      for (const region of this.#collect(reader, () => this.#wasm.nextHostSlots(reader, start, end))) {
+      const next = () => this.#wasm.nextHostSlots(reader, start, end);
+      for (const region of this.#collect(reader, next, getRegion)) {
         ranges.push({ slot: region.slot, gpa: region.guestPhysAddr, bytes: region.memorySize });
       }
     }
     this.#wasm.exitSection(line);
     return ranges;
+  }
+
+  /**
+   * The vCPUs and one-shot readers of all threads, as they are at the moment: to be looked at, not to be decided
+   * by.
+   */
+  readers(): ReaderState[] {
+    const reader = this.#readerOf(0);
+    return this.#collect(reader, () => this.#wasm.nextReaders(reader), getReader);
   }
 
   /** Generation of an address space: starts at its number, advances by the number of address spaces. */
@@ -581,19 +592,24 @@ export class MemslotEngine {
     return this.#reader;
   }
 
-  #batchRegions(count: number): MappedRegion[] {
+  /** What a walk left in the scratch area, pieces of REGION_WORDS each. */
+  #batchOf<Piece>(count: number, get: (words: Uint32Array, at: number) => Piece): Piece[] {
     const words = this.#views.words(this.#batch + count * REGION_WORDS * 4);
-    return Array.from({ length: count }, (_, i) => getRegion(words, this.#batch / 4 + i * REGION_WORDS));
+    return Array.from({ length: count }, (_, i) => get(words, this.#batch / 4 + i * REGION_WORDS));
   }
 
   /** All pieces of a walk, from one layout. */
-  #collect(reader: number, next: () => number): MappedRegion[] {
-    const regions: MappedRegion[] = [];
+  #collect<Piece>(
+    reader: number,
+    next: () => number,
+    get: (words: Uint32Array, at: number) => Piece,
+  ): Piece[] {
+    const pieces: Piece[] = [];
     this.#wasm.enterSection(reader);
     this.#wasm.rewind(reader);
-    for (let count = next(); count > 0; count = next()) regions.push(...this.#batchRegions(count));
+    for (let count = next(); count > 0; count = next()) pieces.push(...this.#batchOf(count, get));
     this.#wasm.exitSection(reader);
-    return regions;
+    return pieces;
   }
 
   // ---- dirty log ----

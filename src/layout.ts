@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x6e75c317;
+export const LAYOUT_HASH = 0x3bf1175b;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -28,6 +28,10 @@ export const COMMIT_CHANGED = 4;
 export const COMMIT_TAKE_DIRTY = 8;
 export const WINDOW_HOST = 1;
 export const WINDOW_READONLY = 2;
+export const READER_VCPU = 1;
+export const READER_INSIDE = 2;
+export const READER_BEHIND = 4;
+export const READER_KICKED = 8;
 export const CHANGED_OVERFLOW = 4294967295;
 export const GATE_CLOSED = 1;
 export const DIRTY_RING_NEVER = 1;
@@ -56,6 +60,7 @@ export const WINDOW_TABLE_BYTES = 8;
 export const WINDOW_BYTES = 32;
 export const EFFECT_BYTES = 16;
 export const REGION_BYTES = 32;
+export const READER_STATE_BYTES = 32;
 export const BATCH_BYTES = 512;
 
 /** Byte offsets of the fields of Header. */
@@ -274,6 +279,16 @@ export const REGION = {
   userspaceAddr: 24,
 } as const;
 
+/** Byte offsets of the fields of ReaderState. */
+export const READER_STATE = {
+  reader: 0,
+  owner: 4,
+  asId: 8,
+  state: 12,
+  sections: 16,
+  misses: 24,
+} as const;
+
 /** The functions of assembly/index.ts. */
 export interface EngineExports {
   attachOwner(header: number): number;
@@ -308,6 +323,7 @@ export interface EngineExports {
   nextHostSlots(reader: number, start: number, end: number): number;
   slotByNumber(reader: number, slot: number): number;
   windowTable(reader: number): number;
+  nextReaders(reader: number): number;
   lockEngine(header: number, owner: number, ms: number): number;
   stageList(header: number, count: number): number;
   commitList(header: number, owner: number, count: number, mode: number, ms: number): number;

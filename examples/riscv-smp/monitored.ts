@@ -1,0 +1,76 @@
+/**
+ * The split without end, and a monitor to look at it.
+ */
+
+import { type Command, engineCommands, execute, serveMonitor } from "../monitor.js";
+import { disassemble } from "./asm/disassembler.js";
+import { REGISTERS } from "./asm/fields.js";
+import { guestProgram } from "./guest.js";
+import type { Machine } from "./machine.js";
+import { RAM } from "./map.js";
+import { changesOf, createSplit } from "./scenarios/split.js";
+
+function hex(value: number): string {
+  return `0x${(value >>> 0).toString(16).padStart(8, "0")}`;
+}
+
+/** @throws RangeError for a hart that there is not */
+function hartOf(machine: Machine, [word = "0"]: readonly string[]): number {
+  const hart = Number(word);
+  if (machine.states[hart] === undefined) {
+    throw new RangeError(`hart must be from 0 to ${machine.harts - 1}, not ${word}`);
+  }
+  return hart;
+}
+
+function registers(machine: Machine, hart: number): string {
+  const state = machine.states[hart]!;
+  const { getPc, getRegister } = machine.exports;
+  const pc = getPc(state) >>> 0;
+  const offset = pc - RAM;
+  const isCode = offset >= 0 && offset < machine.ramBytes;
+  const cells = REGISTERS.map((name, i) => `${name.padStart(4)} ${hex(getRegister(state, i))}`);
+  const rows = Array.from({ length: 8 }, (_, row) => cells.slice(row * 4, row * 4 + 4).join("  "));
+  return [`  pc ${hex(pc)}  ${isCode ? disassemble(machine.word(pc), pc) : ""}`, ...rows].join("\n");
+}
+
+function harts(machine: Machine): string {
+  const rows = machine.states.map((_, hart) => {
+    const { instructions, fetchFaults, loadFaults, storeFaults, flushes } = machine.counts(hart);
+    const faults = `${fetchFaults} fetch, ${loadFaults} load, ${storeFaults} store faults`;
+    return `hart ${hart}: ${instructions} instructions, ${faults}, ${flushes} flushes`;
+  });
+  return rows.join("\n");
+}
+
+export function machineCommands(machine: Machine): Record<string, Command> {
+  return {
+    "info harts": { help: "what each has done", run: () => harts(machine) },
+    "info registers": {
+      help: "[HART] as of its last section; exact while stopped",
+      run: (words) => registers(machine, hartOf(machine, words)),
+    },
+  };
+}
+
+/** Commands come from standard input, which ends it. */
+export async function monitorSplit(module: WebAssembly.Module, hartCount: number): Promise<void> {
+  const machine = await createSplit(module, guestProgram("split"), hartCount);
+  try {
+    await machine.start(RAM);
+    machine.go();
+    const changes = changesOf(machine);
+    let next = 0;
+    // Between two commands, not during one: a list every 10 ms.
+    const writer = setInterval(() => {
+      machine.engine.setUserMemoryRegionList(changes[next++ % changes.length]!);
+    }, 10);
+    const commands = { ...engineCommands(machine.engine), ...machineCommands(machine) };
+    await serveMonitor(commands, process.stdin, process.stdout);
+    clearInterval(writer);
+    // The input may have ended while they were held; if not, there is nobody to let go.
+    execute(commands, "cont");
+  } finally {
+    await machine.end();
+  }
+}
