@@ -10,6 +10,7 @@ export { type EnableCap, type EngineHandle, type GuestRange, MemslotEngine } fro
 export { ERRNO, type ErrnoCode, KvmError, type KvmErrorDetails } from "./errno.js";
 export type { FlatViewOptions, FlatViewSource } from "./flatview/addressspaces.js";
 export type { EngineOptions } from "./options.js";
+export type { RecordedBlock, RecordOptions } from "./recorder.js";
 export type { MappedRegion, Region2Like, RegionLike } from "./region.js";
 export { mergeSlots, resizeSlot, type Slot, type SlotBounds, setReadonly, splitSlot } from "./slots.js";
 export type { SupervisedWorker } from "./supervise.js";
