@@ -13,6 +13,7 @@ import { type ConsumerOptions, DirtyConsumer } from "./dirtylog.js";
 import { DirtyRing } from "./dirtyring.js";
 import { ERRNO, KvmError } from "./errno.js";
 import { AddressSpaces, type FlatViewOptions, type FlatViewSource } from "./flatview/addressspaces.js";
+import type { ListenerOptions, MemoryListener } from "./flatview/listeners.js";
 import { compileEngine, instantiateEngine } from "./instantiate.js";
 import {
   DIRTY_GFN_BYTES,
@@ -291,6 +292,16 @@ export class MemslotEngine {
    */
   setFlatView(view: FlatViewSource, options: FlatViewOptions = {}): CommitResult | undefined {
     return this.#flatViews.setFlatView(view, options);
+  }
+
+  /**
+   * Tell `listener` of every range of the flat views there is, and from then on of every commit that changes them,
+   * in the order of QEMU's MemoryListener. The map is in force when it is told.
+   * @returns takes the listener away again
+   * @throws TypeError, RangeError naming the argument
+   */
+  addListener(listener: MemoryListener, options: ListenerOptions = {}): () => void {
+    return this.#flatViews.addListener(listener, options);
   }
 
   /** Begin a transaction of flat views, or nest into the open one. */

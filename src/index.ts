@@ -9,6 +9,7 @@ export { type DirtyGfn, DirtyRing, type RingHarvest } from "./dirtyring.js";
 export { type EnableCap, type EngineHandle, type GuestRange, MemslotEngine } from "./engine.js";
 export { ERRNO, type ErrnoCode, KvmError, type KvmErrorDetails } from "./errno.js";
 export type { FlatViewOptions, FlatViewSource } from "./flatview/addressspaces.js";
+export type { ListenerOptions, MemoryListener, MemorySection } from "./flatview/listeners.js";
 export type { EngineOptions } from "./options.js";
 export type { RecordedBlock, RecordOptions } from "./recorder.js";
 export type { MappedRegion, Region2Like, RegionLike } from "./region.js";

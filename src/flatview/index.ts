@@ -5,7 +5,24 @@
 
 export { A20Gate } from "./a20.js";
 export { Bar } from "./bar.js";
+export {
+  encodeKvmRegions,
+  type FlatViewJson,
+  flatViewFromJson,
+  flatViewToJson,
+  type KvmRegionsOptions,
+  kvmRegions,
+} from "./export.js";
 export { FlatView } from "./flatview.js";
+export { type IomemOptions, parseIomem } from "./iomem.js";
+export { parseKvmTrace, type TracedUpdate } from "./kvmtrace.js";
+export {
+  deliver,
+  type ListenerMessage,
+  type MemoryListener,
+  type MemorySection,
+  postingListener,
+} from "./listeners.js";
 export { ADDRESS_SPACE_BYTES, MemoryRegion, type RegionKind } from "./memoryregion.js";
 export { formatMtree, type MtreeOptions, type MtreeSpace, type MtreeView, parseMtree } from "./mtree.js";
 export { Pam } from "./pam.js";
