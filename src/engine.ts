@@ -13,6 +13,7 @@ import { type ConsumerOptions, DirtyConsumer } from "./dirtylog.js";
 import { DirtyRing } from "./dirtyring.js";
 import { ERRNO, KvmError } from "./errno.js";
 import { AddressSpaces, type FlatViewOptions, type FlatViewSource } from "./flatview/addressspaces.js";
+import type { ListenerOptions, MemoryListener } from "./flatview/listeners.js";
 import { compileEngine, instantiateEngine } from "./instantiate.js";
 import {
   DIRTY_GFN_BYTES,
@@ -25,6 +26,7 @@ import {
 import { MemoryViews, placeInside, placeOwn } from "./memory.js";
 import { checkOptions, type EngineOptions, requireSharing } from "./options.js";
 import { getReader, type ReaderState } from "./readers.js";
+import { Recorder, type RecordOptions } from "./recorder.js";
 import {
   getRegion,
   type MappedRegion,
@@ -125,6 +127,7 @@ export class MemslotEngine {
   #batch = 0;
   #words: Uint32Array = TAKEN;
   readonly #flatViews: AddressSpaces;
+  readonly #records = new Set<() => void>();
 
   private constructor(wasm: EngineExports, { module, memory, base, owner }: EngineHandle) {
     // Without owner and lock, which are this thread's and not those of whom it posts the handle to.
@@ -278,7 +281,7 @@ export class MemslotEngine {
   ): Promise<CommitResult> {
     const checked = options === undefined ? DEFAULTS : checkCommitOptions(options);
     const request = this.#request(regions, checked.windows, "setUserMemoryRegionListAsync");
-    return this.#result(request, await this.#writer.commitAsync(request, checked), checked);
+    return this.#result(request, await this.#commitAsync(request, checked), checked);
   }
 
   /**
@@ -290,6 +293,16 @@ export class MemslotEngine {
    */
   setFlatView(view: FlatViewSource, options: FlatViewOptions = {}): CommitResult | undefined {
     return this.#flatViews.setFlatView(view, options);
+  }
+
+  /**
+   * Tell `listener` of every range of the flat views there is, and from then on of every commit that changes them,
+   * in the order of QEMU's MemoryListener. The map is in force when it is told.
+   * @returns takes the listener away again
+   * @throws TypeError, RangeError naming the argument
+   */
+  addListener(listener: MemoryListener, options: ListenerOptions = {}): () => void {
+    return this.#flatViews.addListener(listener, options);
   }
 
   /** Begin a transaction of flat views, or nest into the open one. */
@@ -330,9 +343,26 @@ export class MemslotEngine {
   }
 
   #commit(request: CommitRequest, options: Required<CommitOptions>): Outcome {
-    const outcome = this.#writer.commit(request, options);
-    this.#words = request.words;
-    return outcome;
+    try {
+      const outcome = this.#writer.commit(request, options);
+      if (outcome.published) this.#record();
+      this.#words = request.words;
+      return outcome;
+    } catch (error) {
+      if (error instanceof KvmError && error.published === true) this.#record();
+      throw error;
+    }
+  }
+
+  async #commitAsync(request: CommitRequest, options: Required<CommitOptions>): Promise<Outcome> {
+    try {
+      const outcome = await this.#writer.commitAsync(request, options);
+      if (outcome.published) this.#record();
+      return outcome;
+    } catch (error) {
+      if (error instanceof KvmError && error.published === true) this.#record();
+      throw error;
+    }
   }
 
   #result({ words, count }: CommitRequest, outcome: Outcome, options: Required<CommitOptions>): CommitResult {
@@ -345,6 +375,36 @@ export class MemslotEngine {
       ...(options.changed ? { changed } : {}),
       ...(options.takeDirty ? { dirty } : {}),
     };
+  }
+
+  /**
+   * Write what is mapped now, and then every commit of this instance, as JSON lines that `memslots replay` reads.
+   * What other threads commit is part of this instance's next commit.
+   * @param sink gets each line, its end included
+   * @returns ends the record; throws what it has ended with if the sink threw, or a host address is in no block
+   * @throws TypeError, RangeError naming the option
+   */
+  record(sink: (line: string) => void, options: RecordOptions = {}): () => void {
+    const recorder = new Recorder(this, sink, options);
+    let failure: { error: unknown } | undefined;
+    const take = () => {
+      // The commit is in force, whatever becomes of its record.
+      try {
+        recorder.take();
+      } catch (error) {
+        failure = { error };
+        this.#records.delete(take);
+      }
+    };
+    this.#records.add(take);
+    return () => {
+      this.#records.delete(take);
+      if (failure !== undefined) throw failure.error;
+    };
+  }
+
+  #record(): void {
+    for (const take of this.#records) take();
   }
 
   /** Words to encode into. Taken away while in use: a getter of a region could call the engine again. */

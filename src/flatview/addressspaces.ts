@@ -15,6 +15,7 @@ import { ERRNO, KvmError } from "../errno.js";
 import { show } from "../region.js";
 import type { MmioWindow } from "../windows.js";
 import { FlatView } from "./flatview.js";
+import { type ListenerOptions, Listeners, type MemoryListener } from "./listeners.js";
 import { mappingOf } from "./mapping.js";
 import { MemoryRegion } from "./memoryregion.js";
 import { type NumberedSlot, planList } from "./plan.js";
@@ -73,6 +74,7 @@ function isOurs({ owned }: Space, slot: NumberedSlot): boolean {
 
 export class AddressSpaces {
   readonly #engine: MappedEngine;
+  readonly #listeners = new Listeners();
   #spaces: Space[];
   /** Spaces as they were when the outermost transaction began. */
   #before: Space[] | undefined;
@@ -108,10 +110,7 @@ export class AddressSpaces {
       throw new TypeError(`options must be an object, not ${show(options)}`);
     }
     const { addressSpace = 0, protectSections = false, ...commit } = options;
-    const last = this.#engine.addressSpaces - 1;
-    if (!Number.isInteger(addressSpace) || addressSpace < 0 || addressSpace > last) {
-      throw new RangeError(`addressSpace must be from 0 to ${last}, not ${show(addressSpace)}`);
-    }
+    this.#checkAddressSpace(addressSpace);
     if (typeof protectSections !== "boolean") {
       throw new TypeError(`protectSections must be a boolean, not ${show(protectSections)}`);
     }
@@ -158,17 +157,18 @@ export class AddressSpaces {
     if (this.#depth > 1) return this.#leave();
     return this.#finish(async (change) => {
       this.#busy = true;
+      let result: CommitResult;
       try {
         const { list, windows } = change;
-        const result = await this.#engine.setUserMemoryRegionListAsync(list, { ...options, windows });
-        this.#settle(change, true);
-        return result;
+        result = await this.#engine.setUserMemoryRegionListAsync(list, { ...options, windows });
       } catch (error) {
         this.#settle(change, error instanceof KvmError && error.published === true);
         throw error;
       } finally {
         this.#busy = false;
       }
+      this.#settle(change, true);
+      return result;
     });
   }
 
@@ -221,7 +221,36 @@ export class AddressSpaces {
 
   /** The list is in force, or refused. */
   #settle({ after }: Change, published: boolean): void {
-    if (published) this.#spaces = this.#spaces.map((space, asId) => after[asId] ?? space);
-    else this.#spaces = this.#before!;
+    if (!published) {
+      this.#spaces = this.#before!;
+      return;
+    }
+    const before = this.#spaces;
+    this.#spaces = before.map((space, asId) => after[asId] ?? space);
+    const changes = this.#spaces.map(({ view }, asId) => ({ asId, before: before[asId]!.view, after: view }));
+    this.#listeners.tell(changes.filter((change) => change.before !== change.after));
+  }
+
+  /**
+   * Tell `listener` of every range there is, and from then on of every commit.
+   * @returns takes it away again
+   * @throws TypeError, RangeError naming the argument
+   */
+  addListener(listener: MemoryListener, options: ListenerOptions): () => void {
+    if (typeof listener !== "object" || listener === null) {
+      throw new TypeError(`listener must be an object, not ${show(listener)}`);
+    }
+    const { addressSpace, priority = 0 } = options;
+    if (addressSpace !== undefined) this.#checkAddressSpace(addressSpace);
+    if (!Number.isFinite(priority)) throw new TypeError(`priority must be a number, not ${show(priority)}`);
+    const views = this.#spaces.map(({ view }) => view);
+    return this.#listeners.add(listener, options, views);
+  }
+
+  #checkAddressSpace(addressSpace: number): void {
+    const last = this.#engine.addressSpaces - 1;
+    if (!Number.isInteger(addressSpace) || addressSpace < 0 || addressSpace > last) {
+      throw new RangeError(`addressSpace must be from 0 to ${last}, not ${show(addressSpace)}`);
+    }
   }
 }

@@ -1,0 +1,139 @@
+/**
+ * Views for other programs: as JSON, and as struct kvm_userspace_memory_region.
+ */
+import {
+  encodeMemoryRegion,
+  KVM_USERSPACE_MEMORY_REGION_BYTES,
+  type MemoryRegion as KvmRegion,
+} from "../uapi.js";
+import { FlatView } from "./flatview.js";
+import { mappingOf } from "./mapping.js";
+import { MemoryRegion, type RegionKind } from "./memoryregion.js";
+import { type NumberedSlot, planList } from "./plan.js";
+import type { FlatRange } from "./render.js";
+
+/** A range as JSON. Numbers that may exceed 2^53 are strings "0x...". */
+export interface FlatRangeJson {
+  readonly start: string;
+  readonly size: string;
+  readonly offset: string;
+  /** Place in `regions`. */
+  readonly region: number;
+  readonly readonly?: true;
+  readonly romd?: true;
+  readonly log?: true;
+}
+
+export interface RegionJson {
+  readonly name: string;
+  readonly kind: RegionKind;
+  readonly size: string;
+  readonly priority: number;
+  readonly host?: string;
+  readonly device?: number;
+}
+
+export interface FlatViewJson {
+  readonly regions: readonly RegionJson[];
+  readonly ranges: readonly FlatRangeJson[];
+}
+
+const hex = (value: bigint | number) => `0x${value.toString(16)}`;
+
+/** What JSON.stringify takes. */
+export function flatViewToJson(view: FlatView): FlatViewJson {
+  const regions = [...new Set(view.ranges.map(({ region }) => region))];
+  return {
+    regions: regions.map(({ name, kind, size, priority, host, device }) => ({
+      name,
+      kind,
+      size: hex(size),
+      priority,
+      ...(host === undefined ? {} : { host: hex(host) }),
+      ...(device === undefined ? {} : { device }),
+    })),
+    ranges: view.ranges.map(({ start, size, offset, region, readonly, romd, log }) => ({
+      start: hex(start),
+      size: hex(size),
+      offset: hex(offset),
+      region: regions.indexOf(region),
+      ...(readonly ? { readonly } : {}),
+      ...(romd ? { romd } : {}),
+      ...(log ? { log } : {}),
+    })),
+  };
+}
+
+function big(value: unknown, name: string): bigint {
+  if (typeof value !== "string" || !/^0x[0-9a-f]{1,17}$/.test(value)) {
+    throw new TypeError(`${name} must be a string "0x...", not ${JSON.stringify(value)}`);
+  }
+  return BigInt(value);
+}
+
+function regionFrom(json: RegionJson, name: string): MemoryRegion {
+  const size = big(json?.size, `${name}.size`);
+  const host = () => Number(big(json.host, `${name}.host`));
+  const device = json.device ?? 0;
+  switch (json.kind) {
+    case "ram":
+      return MemoryRegion.ram(json.name, size, host());
+    case "ramDevice":
+      return MemoryRegion.ramDevice(json.name, size, host());
+    case "rom":
+      return MemoryRegion.rom(json.name, size, host());
+    case "romDevice":
+      return MemoryRegion.romDevice(json.name, size, host(), device);
+    case "io":
+      return MemoryRegion.io(json.name, size, device);
+    default:
+      throw new TypeError(`${name}.kind must be one that answers, not ${JSON.stringify(json.kind)}`);
+  }
+}
+
+/** The view of such JSON. @throws TypeError, RangeError naming the field */
+export function flatViewFromJson(json: FlatViewJson): FlatView {
+  if (!Array.isArray(json?.regions)) throw new TypeError("regions must be an array");
+  if (!Array.isArray(json.ranges)) throw new TypeError("ranges must be an array");
+  const shelf = MemoryRegion.container("json", 2n ** 64n);
+  const regions = json.regions.map((region: RegionJson, i) => {
+    const made = regionFrom(region, `regions[${i}]`);
+    shelf.addSubregion(0, made, region.priority);
+    return made;
+  });
+  const ranges = json.ranges.map((range: FlatRangeJson, i): FlatRange => {
+    const region = regions[range.region];
+    if (region === undefined) throw new RangeError(`ranges[${i}].region must be a place in regions`);
+    const field = (name: "start" | "size" | "offset") => big(range[name], `ranges[${i}].${name}`);
+    const flags = { readonly: range.readonly === true, romd: range.romd === true, log: range.log === true };
+    return { start: field("start"), size: field("size"), offset: field("offset"), region, ...flags };
+  });
+  return FlatView.from(ranges);
+}
+
+/** Options of `kvmRegions`. */
+export interface KvmRegionsOptions {
+  /** 0 if not given. */
+  readonly addressSpace?: number;
+  /** 12 if not given. */
+  readonly pageShift?: number;
+  /** 52 if not given. */
+  readonly maxPhysAddrBits?: number;
+  readonly protectSections?: boolean;
+}
+
+/** The slots that a view needs, numbered from 0, ascending: what a VMM that has none yet is to create. */
+export function kvmRegions(view: FlatView, options: KvmRegionsOptions = {}): readonly NumberedSlot[] {
+  const { addressSpace = 0, pageShift = 12, maxPhysAddrBits = 52, protectSections = false } = options;
+  const { slots } = mappingOf(view, { pageShift, maxPhysAddrBits, protectSections });
+  return planList([], slots, addressSpace, new Set()).list;
+}
+
+/** A list as an array of struct kvm_userspace_memory_region, which a C program hands to the ioctl one by one. */
+export function encodeKvmRegions(list: readonly KvmRegion[]): Uint8Array {
+  const bytes = new Uint8Array(list.length * KVM_USERSPACE_MEMORY_REGION_BYTES);
+  list.forEach((region, i) => {
+    bytes.set(encodeMemoryRegion(region), i * KVM_USERSPACE_MEMORY_REGION_BYTES);
+  });
+  return bytes;
+}

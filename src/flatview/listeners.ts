@@ -1,0 +1,200 @@
+/**
+ * Who wants to know how an address space changes: device models, caches of translations, displays. They are told
+ * after the new map is in force, in QEMU's order:
+ *
+ *   begin, of all listeners
+ *   per address space   regionDel of what is gone or different, ascending, the last listener first
+ *                       regionNop, logStart, logStop of what stays; regionAdd of what is new; ascending
+ *   commit, of all listeners
+ *
+ * So no range is added where another one has not been deleted before. Listeners stand in the order of their
+ * priority, the lowest first; teardown (regionDel, logStop) goes through them backwards. Mirrors MemoryListener and
+ * address_space_update_topology_pass (QEMU system/memory.c).
+ */
+import type { FlatView } from "./flatview.js";
+import type { FlatRange } from "./render.js";
+
+/** A range as a listener is told of it: plain data, that can be posted to another thread. Bytes. */
+export interface MemorySection {
+  readonly asId: number;
+  readonly gpa: bigint;
+  readonly size: bigint;
+  /** Name and kind of the region that answers, and the byte of it at `gpa`. */
+  readonly name: string;
+  readonly kind: FlatRange["region"]["kind"];
+  readonly offset: bigint;
+  /** Host address of `gpa`, or undefined if the range is a device's. */
+  readonly hva: number | undefined;
+  readonly device: number | undefined;
+  readonly readonly: boolean;
+  readonly log: boolean;
+}
+
+/** Each function is optional. What they throw comes out of the commit, which is in force all the same. */
+export interface MemoryListener {
+  begin?(): void;
+  regionAdd?(section: MemorySection): void;
+  regionDel?(section: MemorySection): void;
+  regionNop?(section: MemorySection): void;
+  logStart?(section: MemorySection): void;
+  logStop?(section: MemorySection): void;
+  commit?(): void;
+}
+
+/** Options of `engine.addListener`. */
+export interface ListenerOptions {
+  /** Address space to be told of; all if not given. */
+  addressSpace?: number;
+  /** Order among listeners, lowest first; 0 if not given. */
+  priority?: number;
+}
+
+interface Entry {
+  readonly listener: MemoryListener;
+  readonly addressSpace: number | undefined;
+  readonly priority: number;
+}
+
+type RegionEvent = "regionAdd" | "regionDel" | "regionNop" | "logStart" | "logStop";
+
+/** A step of an address space from one view to the next. */
+export interface ViewChange {
+  readonly asId: number;
+  readonly before: FlatView;
+  readonly after: FlatView;
+}
+
+function sectionOf(asId: number, range: FlatRange): MemorySection {
+  const { start, size, region, offset, readonly, log, romd } = range;
+  const memory = region.host !== undefined && (region.kind !== "romDevice" || romd);
+  return {
+    asId,
+    gpa: start,
+    size,
+    name: region.name,
+    kind: region.kind,
+    offset,
+    hva: memory ? region.host + Number(offset) : undefined,
+    device: region.device,
+    readonly,
+    log,
+  };
+}
+
+/** Equal but for the log. Mirrors flatrange_equal. */
+function same(a: FlatRange, b: FlatRange): boolean {
+  return (
+    a.region === b.region &&
+    a.start === b.start &&
+    a.size === b.size &&
+    a.offset === b.offset &&
+    a.readonly === b.readonly &&
+    a.romd === b.romd
+  );
+}
+
+type Tell = (event: RegionEvent, range: FlatRange) => void;
+
+/** One walk over both views, ascending: the deletes, or with `adding` all else. */
+function pass(before: readonly FlatRange[], after: readonly FlatRange[], adding: boolean, tell: Tell): void {
+  let [i, j] = [0, 0];
+  while (i < before.length || j < after.length) {
+    const [old, now] = [before[i], after[j]];
+    if (old !== undefined && now !== undefined && same(old, now)) {
+      if (adding) {
+        tell("regionNop", now);
+        if (now.log && !old.log) tell("logStart", now);
+        if (old.log && !now.log) tell("logStop", now);
+      }
+      i++;
+      j++;
+    } else if (old !== undefined && (now === undefined || old.start <= now.start)) {
+      if (!adding) tell("regionDel", old);
+      i++;
+    } else {
+      if (adding) tell("regionAdd", now!);
+      j++;
+    }
+  }
+}
+
+export class Listeners {
+  /** Ascending by priority. */
+  readonly #entries: Entry[] = [];
+
+  /** Add one, and tell it what is there: begin, regionAdd and logStart of each range, commit. */
+  add(
+    listener: MemoryListener,
+    { addressSpace, priority = 0 }: ListenerOptions,
+    views: readonly FlatView[],
+  ): () => void {
+    const entry = { listener, addressSpace, priority };
+    const at = this.#entries.findIndex((other) => other.priority > priority);
+    this.#entries.splice(at < 0 ? this.#entries.length : at, 0, entry);
+    listener.begin?.();
+    views.forEach((view, asId) => {
+      if (addressSpace !== undefined && addressSpace !== asId) return;
+      for (const range of view.ranges) {
+        const section = sectionOf(asId, range);
+        listener.regionAdd?.(section);
+        if (range.log) listener.logStart?.(section);
+      }
+    });
+    listener.commit?.();
+    return () => {
+      const known = this.#entries.indexOf(entry);
+      if (known >= 0) this.#entries.splice(known, 1);
+    };
+  }
+
+  /** Tell all what has changed. */
+  tell(changes: readonly ViewChange[]): void {
+    if (this.#entries.length === 0) return;
+    const forward = [...this.#entries];
+    const reverse = [...forward].reverse();
+    for (const { listener } of forward) listener.begin?.();
+    for (const { asId, before, after } of changes) {
+      const tell: Tell = (event, range) => {
+        const section = sectionOf(asId, range);
+        const order = event === "regionDel" || event === "logStop" ? reverse : forward;
+        for (const { listener, addressSpace } of order) {
+          if (addressSpace === undefined || addressSpace === asId) listener[event]?.(section);
+        }
+      };
+      pass(before.ranges, after.ranges, false, tell);
+      pass(before.ranges, after.ranges, true, tell);
+    }
+    for (const { listener } of forward) listener.commit?.();
+  }
+}
+
+/** What a listener was told between begin and commit, as one message. */
+export interface ListenerMessage {
+  readonly events: readonly (readonly [RegionEvent, MemorySection])[];
+}
+
+/** A listener that posts each commit as one message; `port` is a MessagePort, a Worker, a BroadcastChannel. */
+export function postingListener(port: { postMessage(message: ListenerMessage): void }): MemoryListener {
+  let events: (readonly [RegionEvent, MemorySection])[] = [];
+  const keep = (event: RegionEvent) => (section: MemorySection) => {
+    events.push([event, section]);
+  };
+  return {
+    begin() {
+      events = [];
+    },
+    regionAdd: keep("regionAdd"),
+    regionDel: keep("regionDel"),
+    regionNop: keep("regionNop"),
+    logStart: keep("logStart"),
+    logStop: keep("logStop"),
+    commit: () => port.postMessage({ events }),
+  };
+}
+
+/** Tell a listener in this thread what a `postingListener` has posted. */
+export function deliver({ events }: ListenerMessage, listener: MemoryListener): void {
+  listener.begin?.();
+  for (const [event, section] of events) listener[event]?.(section);
+  listener.commit?.();
+}

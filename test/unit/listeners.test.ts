@@ -1,0 +1,220 @@
+/** Listeners: QEMU's order, what is told and what is not, and delivery in another thread. */
+import { once } from "node:events";
+import { MessageChannel } from "node:worker_threads";
+import { KvmError, MemslotEngine } from "memslots";
+import {
+  deliver,
+  FlatView,
+  type ListenerMessage,
+  type MemoryListener,
+  MemoryRegion,
+  type MemorySection,
+  postingListener,
+} from "memslots/flatview";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { random } from "../support/random.js";
+
+const EVENTS = ["regionAdd", "regionDel", "regionNop", "logStart", "logStop"] as const;
+
+/** Writes down what it is told, as `name event section`. */
+function scribe(name: string, log: string[]): MemoryListener {
+  const listener: MemoryListener = {
+    begin: () => log.push(`${name} begin`),
+    commit: () => log.push(`${name} commit`),
+  };
+  for (const event of EVENTS) {
+    listener[event] = ({ asId, gpa, size, name: region }: MemorySection) => {
+      log.push(`${name} ${event} ${asId}:${gpa.toString(16)}+${size.toString(16)} ${region}`);
+    };
+  }
+  return listener;
+}
+
+function machine() {
+  const system = MemoryRegion.container("system", 2n ** 64n);
+  const low = MemoryRegion.ram("low", 0x4000, 0x10_0000);
+  const vram = MemoryRegion.ram("vram", 0x1000, 0x20_0000);
+  const hole = MemoryRegion.io("hole", 0x1000, 3);
+  system.addSubregion(0, low);
+  system.addSubregion(0x8000, vram);
+  hole.setEnabled(false);
+  system.addSubregion(0x1000, hole, 1);
+  return { system, low, vram, hole };
+}
+
+test("deletes come first, and backwards through the listeners; then what stays and what is new", async () => {
+  const engine = await MemslotEngine.create({ addressSpaces: 2 });
+  const { system, vram, hole } = machine();
+  const log: string[] = [];
+  engine.setFlatView(system);
+  const leave = engine.addListener(scribe("late", log), { priority: 5, addressSpace: 0 });
+  assert.equal(log, [
+    "late begin",
+    "late regionAdd 0:0+4000 low",
+    "late regionAdd 0:8000+1000 vram",
+    "late commit",
+  ]);
+  engine.addListener(scribe("early", log), { priority: -5 });
+  engine.addListener(scribe("other", log), { addressSpace: 1 });
+  log.length = 0;
+  engine.begin();
+  hole.setEnabled(true);
+  vram.setLog(true);
+  engine.commit();
+  assert.equal(log, [
+    "early begin",
+    "other begin",
+    "late begin",
+    "late regionDel 0:0+4000 low",
+    "early regionDel 0:0+4000 low",
+    "early regionAdd 0:0+1000 low",
+    "late regionAdd 0:0+1000 low",
+    "early regionAdd 0:1000+1000 hole",
+    "late regionAdd 0:1000+1000 hole",
+    "early regionAdd 0:2000+2000 low",
+    "late regionAdd 0:2000+2000 low",
+    "early regionNop 0:8000+1000 vram",
+    "late regionNop 0:8000+1000 vram",
+    "early logStart 0:8000+1000 vram",
+    "late logStart 0:8000+1000 vram",
+    "early commit",
+    "other commit",
+    "late commit",
+  ]);
+  log.length = 0;
+  leave();
+  engine.begin();
+  vram.setLog(false);
+  engine.commit();
+  assert.equal(log.slice(-4), [
+    "early regionNop 0:8000+1000 vram",
+    "early logStop 0:8000+1000 vram",
+    "early commit",
+    "other commit",
+  ]);
+});
+
+test("the map is in force when listeners are told; a refused list tells nothing", async () => {
+  const engine = await MemslotEngine.create();
+  engine.setUserMemoryRegion({
+    slot: 9,
+    flags: 0,
+    guestPhysAddr: 0x8000,
+    memorySize: 0x1000,
+    userspaceAddr: 0x5000,
+  });
+  const { system, vram } = machine();
+  const log: (string | number)[] = [];
+  engine.addListener({
+    begin: () => log.push("begin"),
+    regionAdd: ({ gpa, hva }) => log.push(engine.gpaToHva(Number(gpa)), hva!),
+  });
+  log.length = 0;
+  assert.throws(
+    () => engine.setFlatView(system),
+    (error: unknown) => error instanceof KvmError && error.code === "EEXIST",
+  );
+  assert.equal(log, []);
+  system.delSubregion(vram);
+  engine.setFlatView(system);
+  assert.equal(log, ["begin", 0x10_0000, 0x10_0000]);
+  assert.throws(() => engine.addListener(null as never), /listener must be an object/);
+  assert.throws(() => engine.addListener({}, { addressSpace: 1 }), /addressSpace must be from 0 to 0/);
+  assert.throws(() => engine.addListener({}, { priority: Number.NaN }), /priority must be a number/);
+});
+
+test("a listener that throws does so out of the commit, which is in force", async () => {
+  const engine = await MemslotEngine.create();
+  const { system, hole } = machine();
+  engine.setFlatView(system);
+  const leave = engine.addListener({
+    regionDel() {
+      throw new Error("no");
+    },
+  });
+  for (const commit of [() => engine.commit(), () => engine.commitAsync()]) {
+    engine.begin();
+    hole.setEnabled(!hole.enabled);
+    let error: unknown;
+    await (async () => commit())().catch((caught: unknown) => {
+      error = caught;
+    });
+    assert.match(String(error), /no/);
+    assert.is(engine.gpaToHva(0x1000) < 0, hole.enabled);
+  }
+  leave();
+  assert.is(engine.setFlatView(system)!.published, false, "nothing is left to do");
+});
+
+test("a message per commit brings the same to a listener elsewhere", async () => {
+  const engine = await MemslotEngine.create();
+  const { system, hole } = machine();
+  const { port1, port2 } = new MessageChannel();
+  const here: string[] = [];
+  const there: string[] = [];
+  engine.addListener(postingListener(port1));
+  engine.addListener(scribe("", here));
+  engine.setFlatView(system);
+  engine.begin();
+  hole.setEnabled(true);
+  engine.commit();
+  for (let i = 0; i < 3; i++) {
+    const [message] = (await once(port2, "message")) as [ListenerMessage];
+    deliver(message, scribe("", there));
+    if (i === 2) break;
+  }
+  port1.close();
+  assert.equal(there, here);
+  assert.ok(here.length > 8);
+});
+
+const seed = Number(process.env.SEED ?? Date.now() % 1e9);
+
+test(`who follows the events has the view, and never two ranges in one place (SEED=${seed})`, async () => {
+  const rng = random(seed);
+  const engine = await MemslotEngine.create({ maxSlots: 64 });
+  const mirror = new Map<bigint, string>();
+  const text = ({ gpa, size, name, offset, readonly }: MemorySection) =>
+    `${gpa} ${size} ${name} ${offset} ${readonly}`;
+  engine.addListener({
+    regionAdd(section) {
+      for (const other of mirror.values()) {
+        const [gpa, size] = other.split(" ").map(Number) as [number, number];
+        const apart = gpa + size <= Number(section.gpa) || Number(section.gpa + section.size) <= gpa;
+        assert.ok(apart, `${text(section)} over ${other}`);
+      }
+      mirror.set(section.gpa, text(section));
+    },
+    regionDel(section) {
+      assert.is(mirror.get(section.gpa), text(section));
+      mirror.delete(section.gpa);
+    },
+    regionNop(section) {
+      assert.is(mirror.get(section.gpa), text(section));
+    },
+  });
+  const system = MemoryRegion.container("system", 2n ** 64n);
+  const regions = Array.from({ length: 8 }, (_, i) => {
+    const size = (1 + rng.int(6)) * 0x1000;
+    const made =
+      i % 3 === 0 ? MemoryRegion.io(`r${i}`, size, i) : MemoryRegion.ram(`r${i}`, size, (i + 1) * 0x10_0000);
+    system.addSubregion(rng.int(12) * 0x1000, made, rng.int(3));
+    return made;
+  });
+  for (let round = 0; round < 300; round++) {
+    const region = rng.pick(regions);
+    if (rng.chance(0.4)) region.setEnabled(!region.enabled);
+    else if (rng.chance(0.5)) region.setAddress(rng.int(12) * 0x1000);
+    else region.setReadonly(rng.chance(0.5));
+    engine.setFlatView(system);
+    const expected = FlatView.of(system).ranges.map(
+      ({ start, size, region: { name }, offset, readonly }) =>
+        `${start} ${size} ${name} ${offset} ${readonly}`,
+    );
+    const followed = [...mirror.values()].sort((a, b) => Number(a.split(" ")[0]) - Number(b.split(" ")[0]));
+    assert.equal(followed, expected, `SEED=${seed} round ${round}`);
+  }
+});
+
+test.run();
