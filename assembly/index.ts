@@ -39,7 +39,7 @@ export {
 } from "./lookup";
 
 // Walk: slots by guest address, by host address, by number; windows.
-export { rewind, nextSlots, nextHostSlots, slotByNumber, windowTable } from "./iterate";
+export { rewind, nextSlots, nextHostSlots, slotAt, slotByNumber, windowTable } from "./iterate";
 
 // Write: lock, stage, commit, wait, unlock; hold the vCPUs.
 export {

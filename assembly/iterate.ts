@@ -11,6 +11,7 @@ import { nextGfn } from "./gfnindex";
 import { nextHva } from "./hvaindex";
 import { recordOf, slotKey } from "./idtable";
 import { BATCH_REGIONS, Entry, REGION_BYTES, Reader, Record, Region } from "./layout";
+import { addressBits, gfnOf } from "./lookup";
 import { batchOf } from "./readers";
 import { directoryOf, gfnIndexOf, hvaIndexOf } from "./roots";
 import { windowsOf } from "./windows";
@@ -24,6 +25,19 @@ function putRegion(region: usize, record: usize, shift: u64, first: u64, end: u6
   mem.guestPhysAddr = (slot.baseGfn + first) << shift;
   mem.memorySize = (end - first) << shift;
   mem.userspaceAddr = slot.userspaceAddr + (first << shift);
+}
+
+/**
+ * The slot of address space `asId` that maps `gpa` (bytes), as a region in the scratch area: 1, or 0 if none does.
+ * For one who derives more from it than one translation. Mirrors gfn_to_memslot.
+ */
+export function slotAt(reader: usize, asId: u32, gpa: f64): u32 {
+  const line = changetype<Reader>(reader);
+  const gfn = gfnOf(addressBits(gpa), line.pageShift);
+  const entry = changetype<Entry>(findEntry(directoryOf(ownPin(reader), gfnIndexOf(asId)), gfn));
+  if (gfn - entry.key >= <u64>entry.npages) return 0;
+  putRegion(batchOf(reader), entry.record, line.pageShift, 0, entry.npages);
+  return 1;
 }
 
 /** Start a walk of either kind. */

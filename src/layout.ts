@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x6e75c317;
+export const LAYOUT_HASH = 0x18dd6b65;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -306,6 +306,7 @@ export interface EngineExports {
   rewind(reader: number): void;
   nextSlots(reader: number): number;
   nextHostSlots(reader: number, start: number, end: number): number;
+  slotAt(reader: number, asId: number, gpa: number): number;
   slotByNumber(reader: number, slot: number): number;
   windowTable(reader: number): number;
   lockEngine(header: number, owner: number, ms: number): number;
