@@ -39,7 +39,7 @@ export {
 } from "./lookup";
 
 // Walk: slots by guest address, by host address, by number; windows; readers.
-export { rewind, nextSlots, nextHostSlots, slotByNumber, windowTable, nextReaders } from "./iterate";
+export { rewind, nextSlots, nextHostSlots, slotAt, slotByNumber, windowTable, nextReaders } from "./iterate";
 
 // Write: lock, stage, commit, wait, unlock; hold the vCPUs.
 export {

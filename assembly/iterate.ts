@@ -26,6 +26,7 @@ import {
   Record,
   Region,
 } from "./layout";
+import { addressBits, gfnOf } from "./lookup";
 import { publishedRoot } from "./publish";
 import { batchOf, readerLines } from "./readers";
 import { directoryOf, gfnIndexOf, hvaIndexOf } from "./roots";
@@ -40,6 +41,19 @@ function putRegion(region: usize, record: usize, shift: u64, first: u64, end: u6
   mem.guestPhysAddr = (slot.baseGfn + first) << shift;
   mem.memorySize = (end - first) << shift;
   mem.userspaceAddr = slot.userspaceAddr + (first << shift);
+}
+
+/**
+ * The slot of address space `asId` that maps `gpa` (bytes), as a region in the scratch area: 1, or 0 if none does.
+ * For one who derives more from it than one translation. Mirrors gfn_to_memslot.
+ */
+export function slotAt(reader: usize, asId: u32, gpa: f64): u32 {
+  const line = changetype<Reader>(reader);
+  const gfn = gfnOf(addressBits(gpa), line.pageShift);
+  const entry = changetype<Entry>(findEntry(directoryOf(ownPin(reader), gfnIndexOf(asId)), gfn));
+  if (gfn - entry.key >= <u64>entry.npages) return 0;
+  putRegion(batchOf(reader), entry.record, line.pageShift, 0, entry.npages);
+  return 1;
 }
 
 /** Start a walk of either kind. */

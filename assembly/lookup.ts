@@ -31,12 +31,12 @@ const BIAS_BITS: u64 = 0x4330000000000000;
  * converts it, in a third of the instructions of a saturating conversion. What is no address (negative, 2^52 and
  * above, NaN) is 2^52 or more once the bias is off, as u64, and no slot is there.
  */
-function addressBits(gpa: f64): u64 {
+export function addressBits(gpa: f64): u64 {
   return reinterpret<u64>(floor<f64>(gpa) + BIAS);
 }
 
 /** Frame of a guest address. */
-function gfnOf(bits: u64, shift: u32): u64 {
+export function gfnOf(bits: u64, shift: u32): u64 {
   return (bits - BIAS_BITS) >> shift;
 }
 

@@ -14,6 +14,8 @@ import { DirtyRing } from "./dirtyring.js";
 import { ERRNO, KvmError } from "./errno.js";
 import { AddressSpaces, type FlatViewOptions, type FlatViewSource } from "./flatview/addressspaces.js";
 import type { ListenerOptions, MemoryListener } from "./flatview/listeners.js";
+import { GuestMemory, type GuestMemoryOptions } from "./guestmemory.js";
+import { HostMemories, type HostMemory, type HostRange } from "./hostmemory.js";
 import { compileEngine, instantiateEngine } from "./instantiate.js";
 import {
   DIRTY_GFN_BYTES,
@@ -58,7 +60,7 @@ import {
   KVM_DIRTY_LOG_INITIALLY_SET,
   KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
 } from "./uapi.js";
-import { createVcpu, type Vcpu, type VcpuOptions } from "./vcpu.js";
+import { createVcpu, Section, sectionOf, type Vcpu, type VcpuOptions } from "./vcpu.js";
 import { encodeWindows, type MmioWindow, type Resolved, readWindows } from "./windows.js";
 import { type CommitRequest, type Outcome, Writer } from "./writer.js";
 
@@ -614,6 +616,37 @@ export class MemslotEngine {
   readers(): ReaderState[] {
     const reader = this.#readerOf(0);
     return this.#collect(reader, () => this.#wasm.nextReaders(reader), getReader);
+  }
+
+  /**
+   * Access to the bytes of guest memory: through a vCPU, from the layout of its section, or without one, each
+   * access being a section by itself.
+   * @param host the memory whose byte 0 is host address 0, or several with the host address of their first byte
+   * @throws TypeError naming the field; RangeError for host ranges that overlap, or an unknown address space
+   */
+  guestMemory(host: HostMemory | readonly HostRange[], options: GuestMemoryOptions = {}): GuestMemory {
+    if (typeof options !== "object" || options === null) {
+      throw new TypeError(`options must be an object, not ${show(options)}`);
+    }
+    const { vcpu, asId = 0, onHole } = options;
+    if (onHole !== undefined && typeof onHole !== "function") {
+      throw new TypeError(`onHole must be a function, not ${show(onHole)}`);
+    }
+    this.#checkAsId(asId);
+    if (vcpu !== undefined && options.asId !== undefined) throw new TypeError("asId is the vCPU's own");
+    const section = vcpu === undefined ? new Section(asId) : sectionOf(vcpu, this.#wasm);
+    if (section === undefined) throw new TypeError(`vcpu must be a vCPU of this engine, not ${show(vcpu)}`);
+    const { pageShift } = this;
+    return new GuestMemory({
+      wasm: this.#wasm,
+      views: this.#views,
+      host: new HostMemories(host),
+      pageShift,
+      section,
+      onHole,
+      reader: vcpu === undefined ? () => this.#readerOf(asId) : () => vcpu.reader,
+      markDirty: vcpu === undefined ? (gpa) => this.markDirty(gpa, asId) : vcpu.markDirty,
+    });
   }
 
   /** Generation of an address space: starts at its number, advances by the number of address spaces. */

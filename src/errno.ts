@@ -3,6 +3,7 @@
  * Numbers are those of include/uapi/asm-generic/errno-base.h; the core returns them negated.
  */
 import type { EndedLog } from "./dirtylog.js";
+import type { GuestHole } from "./guestaccess.js";
 
 export const ERRNO = {
   ENOENT: 2,
@@ -54,6 +55,8 @@ export interface KvmErrorDetails {
    * them.
    */
   readonly dirty?: readonly EndedLog[];
+  /** What an access to guest memory met (EFAULT). */
+  readonly hole?: Readonly<GuestHole>;
   /** A sentence that replaces the general meaning of the error number. */
   readonly reason?: string;
 }
@@ -70,6 +73,7 @@ export class KvmError extends Error {
   readonly index?: number;
   readonly published?: boolean;
   readonly dirty?: readonly EndedLog[];
+  readonly hole?: Readonly<GuestHole>;
 
   /** @param errno error number of either sign; @param op operation refused; @param details see there. */
   constructor(errno: number, op: string, details: KvmErrorDetails = {}) {
@@ -82,5 +86,6 @@ export class KvmError extends Error {
     if (details.index !== undefined) this.index = details.index;
     if (details.published !== undefined) this.published = details.published;
     if (details.dirty !== undefined) this.dirty = details.dirty;
+    if (details.hole !== undefined) this.hole = details.hole;
   }
 }

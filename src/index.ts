@@ -10,6 +10,11 @@ export { type EnableCap, type EngineHandle, type GuestRange, MemslotEngine } fro
 export { ERRNO, type ErrnoCode, KvmError, type KvmErrorDetails } from "./errno.js";
 export type { FlatViewOptions, FlatViewSource } from "./flatview/addressspaces.js";
 export type { ListenerOptions, MemoryListener, MemorySection } from "./flatview/listeners.js";
+export type { GuestHole, GuestHoleKind, HoleHandler } from "./guestaccess.js";
+export type { AtomicBits, GuestAtomics } from "./guestatomics.js";
+export type { GuestCache } from "./guestcache.js";
+export type { GuestMemory, GuestMemoryOptions } from "./guestmemory.js";
+export type { HostMemory, HostRange } from "./hostmemory.js";
 export type { EngineOptions } from "./options.js";
 export type { ReaderState } from "./readers.js";
 export type { RecordedBlock, RecordOptions } from "./recorder.js";

@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x3bf1175b;
+export const LAYOUT_HASH = 0xb9cc4f5e;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -321,6 +321,7 @@ export interface EngineExports {
   rewind(reader: number): void;
   nextSlots(reader: number): number;
   nextHostSlots(reader: number, start: number, end: number): number;
+  slotAt(reader: number, asId: number, gpa: number): number;
   slotByNumber(reader: number, slot: number): number;
   windowTable(reader: number): number;
   nextReaders(reader: number): number;

@@ -87,6 +87,58 @@ export interface Vcpu {
   release(): void;
 }
 
+/** A layout as one address space sees it; the same object as long as it is the same. */
+export interface Layout {
+  /** Number of the publication. */
+  readonly commit: number;
+}
+
+/** Section.layout outside of sections, and in one whose layout nobody has asked for yet. */
+export const CLOSED: Layout = { commit: -1 };
+export const UNKNOWN: Layout = { commit: -2 };
+
+/** What a vCPU's section answers from, for those who derive something from it in JavaScript. */
+export class Section {
+  asId: number;
+  layout = CLOSED;
+  depth = 0;
+  /** Newest known layout by address space. */
+  readonly #known: Layout[] = [];
+  readonly #leavers: (() => void)[] = [];
+
+  constructor(asId: number) {
+    this.asId = asId;
+  }
+
+  /** Call `leave` whenever what was derived from the layout must not be used any more. */
+  onLeave(leave: () => void): void {
+    this.#leavers.push(leave);
+  }
+
+  /** The section goes on with another layout or address space (UNKNOWN), or is over (CLOSED). */
+  leave(next: Layout): void {
+    this.layout = next;
+    for (const leave of this.#leavers) leave();
+  }
+
+  /** The layout of publication `commit` in an address space. */
+  layoutOf(commit: number, asId: number): Layout {
+    const known = this.#known[asId];
+    if (known !== undefined && known.commit === commit) return known;
+    const layout = { commit };
+    this.#known[asId] = layout;
+    return layout;
+  }
+}
+
+const sections = new WeakMap<Vcpu, { section: Section; wasm: EngineExports }>();
+
+/** The section of a vCPU that was made on `wasm`; undefined if it is none of those. */
+export function sectionOf(vcpu: Vcpu, wasm: EngineExports): Section | undefined {
+  const known = sections.get(vcpu);
+  return known?.wasm === wasm ? known.section : undefined;
+}
+
 /** What a vCPU works on. */
 export interface VcpuTarget {
   wasm: EngineExports;
@@ -167,20 +219,31 @@ class ReaderLine implements Vcpu {
   readonly translate: Vcpu["translate"];
   readonly markDirty: Vcpu["markDirty"];
   readonly #wasm: EngineExports;
-  #asId: number;
+  readonly #section: Section;
 
   constructor(target: VcpuTarget, reader: number, index: number, asId: number) {
     const { wasm, owner } = target;
     const { enterSection, exitSection, refreshSection, gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
     const { resolve } = wasm;
     this.#wasm = wasm;
-    this.#asId = asId;
+    const section = new Section(asId);
+    sections.set(this, { section, wasm });
+    this.#section = section;
     this.reader = reader;
     this.owner = owner;
     this.index = index;
-    this.enter = () => enterSection(reader) !== 0;
-    this.exit = () => exitSection(reader);
-    this.refresh = () => refreshSection(reader) !== 0;
+    this.enter = () => {
+      if (section.depth++ === 0) section.layout = UNKNOWN;
+      return enterSection(reader) !== 0;
+    };
+    this.exit = () => {
+      if (section.depth !== 0 && --section.depth === 0) section.leave(CLOSED);
+      exitSection(reader);
+    };
+    this.refresh = () => {
+      if (section.depth !== 0) section.leave(UNKNOWN);
+      return refreshSection(reader) !== 0;
+    };
     this.gpaToHva = (gpa) => gpaToHva(reader, gpa);
     this.gpaToHvaRead = (gpa) => gpaToHvaRead(reader, gpa);
     this.resolve = (gpa, write = true) => resolve(reader, gpa, write ? 1 : 0);
@@ -206,14 +269,15 @@ class ReaderLine implements Vcpu {
   }
 
   get asId(): number {
-    return this.#asId;
+    return this.#section.asId;
   }
 
   set asId(wanted: number) {
     if (!Number.isInteger(wanted) || wanted < 0 || this.#wasm.setAddressSpace(this.reader, wanted) === 0) {
       throw new RangeError(`asId must be an address space of the engine, not ${show(wanted)}`);
     }
-    this.#asId = wanted;
+    this.#section.asId = wanted;
+    if (this.#section.depth !== 0) this.#section.leave(UNKNOWN);
   }
 
   stats(): VcpuStats {
@@ -221,6 +285,8 @@ class ReaderLine implements Vcpu {
   }
 
   release(): void {
+    this.#section.depth = 0;
+    this.#section.leave(CLOSED);
     this.#wasm.releaseReader(this.reader);
   }
 }
