@@ -151,9 +151,9 @@ function putReader(at: usize, line: usize): void {
   const pin = observePin(line);
   const state = changetype<ReaderState>(at);
   state.reader = <u32>line;
-  state.owner = observeOwner(line);
+  state.token = observeOwner(line);
   state.asId = reader.asId;
-  state.state =
+  state.bits =
     (reader.gated != 0 ? READER_VCPU : 0) |
     (pin != 0 ? READER_INSIDE : 0) |
     (pin != 0 && pin != publishedRoot(reader.header) ? READER_BEHIND : 0) |

@@ -531,10 +531,11 @@ export class Region {
 export class ReaderState {
   /** Address of the line. */
   reader: u32;
-  owner: u32;
+  /** Owner token. */
+  token: u32;
   asId: u32;
   /** READER_* bits. */
-  state: u32;
+  bits: u32;
   sections: u64;
   misses: u64;
 }

@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0xb9cc4f5e;
+export const LAYOUT_HASH = 0x360c672f;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -282,9 +282,9 @@ export const REGION = {
 /** Byte offsets of the fields of ReaderState. */
 export const READER_STATE = {
   reader: 0,
-  owner: 4,
+  token: 4,
   asId: 8,
-  state: 12,
+  bits: 12,
   sections: 16,
   misses: 24,
 } as const;

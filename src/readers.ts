@@ -26,10 +26,10 @@ export interface ReaderState {
 export function getReader(words: Uint32Array, at: number): ReaderState {
   const word = (offset: number) => words[at + offset / 4]!;
   const count = (offset: number) => word(offset) + word(offset + 4) * 2 ** 32;
-  const state = word(READER_STATE.state);
+  const state = word(READER_STATE.bits);
   return {
     reader: word(READER_STATE.reader),
-    owner: word(READER_STATE.owner),
+    owner: word(READER_STATE.token),
     kind: state & READER_VCPU ? "vcpu" : "thread",
     asId: word(READER_STATE.asId),
     inside: (state & READER_INSIDE) !== 0,
