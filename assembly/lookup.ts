@@ -168,8 +168,8 @@ export function markDirty(reader: usize, gpa: f64): void {
 
 /**
  * Translate `count` f64 addresses at `gpas` into f64 host addresses at `hvas`; the two may be the same place.
- * `write` not 0: write translations. The slot of the last hit stays in locals: the line's cache would be stored
- * and loaded once per address.
+ * `write` not 0: write translations. The line's cache is left alone: storing and loading it once per address costs
+ * more than the search.
  */
 export function translateMany(reader: usize, gpas: usize, hvas: usize, count: u32, write: u32): void {
   openSection(reader);
@@ -178,30 +178,20 @@ export function translateMany(reader: usize, gpas: usize, hvas: usize, count: u3
   const directory = directoryOf(ownPin(reader), gfnIndexOf(line.asId));
   const refused = write != 0 ? KVM_MEM_READONLY : 0;
   const end = gpas + (count << 3);
-  let start: u64 = 0;
-  let bytes: u64 = 0;
-  let offset: f64 = 0;
-  let flags: u32 = 0;
   for (; gpas < end; gpas += 8, hvas += 8) {
-    const gpa = load<f64>(gpas);
-    const bits = addressBits(gpa);
-    if (bits - start >= bytes) {
-      const gfn = gfnOf(bits, shift);
-      const entry = changetype<Entry>(inline.always(findEntry(directory, gfn)));
-      const key = entry.key;
-      const npages: u64 = entry.npages;
-      if (gfn - key >= npages) {
-        line.misses += 1;
-        store<f64>(hvas, HVA_BAD);
-        continue;
-      }
-      const slot = changetype<Record>(entry.record);
-      start = BIAS_BITS + (key << shift);
-      bytes = npages << shift;
-      offset = <f64>(<i64>(slot.userspaceAddr - (key << shift)));
-      flags = slot.flags & refused;
+    const address = addressBits(load<f64>(gpas)) - BIAS_BITS;
+    const gfn = address >> shift;
+    const entry = changetype<Entry>(inline.always(findEntry(directory, gfn)));
+    const offset = address - (entry.key << shift);
+    const slot = changetype<Record>(entry.record);
+    if (offset >= (<u64>entry.npages) << shift) {
+      line.misses += 1;
+      store<f64>(hvas, HVA_BAD);
+    } else if (slot.flags & refused) {
+      store<f64>(hvas, HVA_RO_BAD);
+    } else {
+      store<f64>(hvas, <f64>(<i64>(slot.userspaceAddr + offset)));
     }
-    store<f64>(hvas, flags != 0 ? HVA_RO_BAD : floor<f64>(gpa) + offset);
   }
   exitSection(reader);
 }
