@@ -242,7 +242,7 @@ export class MemslotEngine {
   setUserMemoryRegion(region: RegionLike): void {
     const op = "setUserMemoryRegion";
     const words = this.#takeWords(1);
-    putRegion(words, 0, region, "region", op);
+    putRegion(words, 0, region, () => "region", op);
     this.#commit({ op, words, count: 1, asList: false, version2: false, windows: [] }, DEFAULTS);
   }
 
@@ -371,12 +371,11 @@ export class MemslotEngine {
     const asId = count === 0 ? 0 : words[0]! >>> 16;
     const { published, changed, dirty } = outcome;
     const generation = this.generation(asId < this.addressSpaces ? asId : 0);
-    return {
-      generation,
-      published,
-      ...(options.changed ? { changed } : {}),
-      ...(options.takeDirty ? { dirty } : {}),
-    };
+    if (options.changed)
+      return options.takeDirty
+        ? { generation, published, changed, dirty }
+        : { generation, published, changed };
+    return options.takeDirty ? { generation, published, dirty } : { generation, published };
   }
 
   /**

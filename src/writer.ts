@@ -107,8 +107,7 @@ export class Writer {
       const staging = wasm.stageList(base, count);
       if (staging < 0) throw new KvmError(staging, op);
       const used = (version2 ? 2 : count) * REGION_WORDS;
-      const target = views.words(staging + used * 4);
-      target.set(used === words.length ? words : words.subarray(0, used), staging / 4);
+      copyWords(words, used, views.words(staging + used * 4), staging / 4);
       this.#stageWindows(request);
       const result = version2
         ? wasm.commitRegion2(base, owner, mode, ms)
@@ -290,6 +289,17 @@ export class Writer {
     done();
     return result;
   }
+}
+
+/** A view of the words in use costs more than the words of a short list. */
+const COPIED_ONE_BY_ONE_MAX = 256;
+
+function copyWords(from: Uint32Array, count: number, to: Uint32Array, at: number): void {
+  if (count === from.length || count > COPIED_ONE_BY_ONE_MAX) {
+    to.set(count === from.length ? from : from.subarray(0, count), at);
+    return;
+  }
+  for (let i = 0; i < count; i++) to[at + i] = from[i]!;
 }
 
 /** COMMIT_* bits of the options. */
