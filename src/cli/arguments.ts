@@ -11,6 +11,7 @@ export function parseCommit(text: string): number {
 /** What a FILE may be, for the help of a command. */
 export const FILES = `
 FILE is a trace (.jsonl, .jsonl.gz), the JSON of engine.slots(), what "memslots
-show --json" prints, or the text of QEMU's "info mtree -f"; - is standard input;
-all of them gzipped or not. Of a trace the map after its last commit is taken,
-or after another one by its id.`;
+show --json" prints, the text of QEMU's "info mtree -f", or a log of QEMU's
+"-trace kvm_set_user_memory"; - is standard input; all of them gzipped or not.
+Of a trace the map after its last commit is taken, or after another one by its id;
+of a log the map after its last update.`;

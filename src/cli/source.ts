@@ -4,6 +4,7 @@
  */
 import { parseDump } from "./dump.js";
 import { InputError } from "./jsonl.js";
+import { isKvmLog, parseKvmLog } from "./kvmlog.js";
 import { commitAt, mapAfter } from "./layouts.js";
 import type { MemoryMap } from "./memorymap.js";
 import { parseMtreeDump } from "./mtreedump.js";
@@ -18,6 +19,7 @@ export function parseSource(file: string, text: string): Source {
   const start = text.trimStart();
   if (start.startsWith("[")) return { kind: "dump", map: parseDump(file, text) };
   if (start.startsWith("FlatView #")) return { kind: "dump", map: parseMtreeDump(file, text) };
+  if (isKvmLog(text)) return { kind: "dump", map: parseKvmLog(file, text) };
   if (!start.startsWith("{")) throw new InputError(file, 1, "neither a trace nor a dump");
   // The first line of a trace is an object by itself; a dump is one object, however many lines it has.
   if (/^\{[^\n]*"machine"\s*:/.test(start)) return { kind: "trace", trace: parseTrace(file, text) };

@@ -14,6 +14,7 @@ import {
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { random } from "../support/random.js";
+import { tsWorker } from "../support/tsworker.js";
 
 const EVENTS = ["regionAdd", "regionDel", "regionNop", "logStart", "logStop"] as const;
 
@@ -167,6 +168,32 @@ test("a message per commit brings the same to a listener elsewhere", async () =>
   port1.close();
   assert.equal(there, here);
   assert.ok(here.length > 8);
+});
+
+test("a listener in a worker is told in QEMU's order", async () => {
+  const engine = await MemslotEngine.create();
+  const { system, hole } = machine();
+  const worker = tsWorker(new URL("../support/listening.ts", import.meta.url));
+  const told = async () => (await once(worker, "message", { signal: AbortSignal.timeout(30_000) }))[0];
+  try {
+    engine.setFlatView(system);
+    engine.addListener(postingListener(worker));
+    assert.equal(await told(), ["begin", "add 0 16384 low", "add 32768 4096 vram", "commit"]);
+    engine.begin();
+    hole.setEnabled(true);
+    engine.commit();
+    assert.equal(await told(), [
+      "begin",
+      "del 0 16384 low",
+      "add 0 4096 low",
+      "add 4096 4096 hole",
+      "add 8192 8192 low",
+      "nop 32768 4096 vram",
+      "commit",
+    ]);
+  } finally {
+    await worker.terminate();
+  }
 });
 
 const seed = Number(process.env.SEED ?? Date.now() % 1e9);

@@ -337,4 +337,35 @@ test("in a drawing every mapping is a box of its place and size, each with a rib
   for (const text of document.querySelectorAll("text")) assert.ok(number(text, "y") < bottom);
 });
 
+test("a log of kvm_set_user_memory is the map after its last update, refused ones passed over", async () => {
+  const line = (fields: string, ret = 0) => `kvm_set_user_memory ${fields} ret=${ret}`;
+  const log = [
+    "4242@1700000000.000001:flatview_new 0x1 (root 0x2)",
+    `4242@1700000000.000002:${line("Slot#0 flags=0x0 gpa=0x0 size=0x100000 ua=0x7f0000000000")}`,
+    line("Slot#1 flags=0x0 gpa=0x200000 size=0x1000 ua=0x7f0000200000"),
+    line("Slot#1 flags=0x0 gpa=0x200000 size=0x0 ua=0x7f0000200000"),
+    line("Slot#0 flags=0x0 gpa=0x0 size=0x0 ua=0x7f0000000000", -22),
+    line("AddrSpace#1 Slot#0 flags=0x2 gpa=0x0 size=0x2000 ua=0x7f0000300000"),
+  ];
+  const mapped = (lines: string[]) =>
+    mapOf("log", parseSource("log", lines.join("\n")), undefined).mappings.map((mapping) => [
+      mapping.slot,
+      mapping.start,
+      mapping.end,
+      mapping.block,
+      mapping.off,
+      mapping.flags,
+    ]);
+  assert.equal(mapped(log), [
+    [0, 0, 0x10_0000, "host", 0x7f00_0000_0000, 0],
+    [0x1_0000, 0, 0x2000, "host", 0x7f00_0030_0000, 2],
+  ]);
+  const refused = (fields: string, at: number | undefined, reason: RegExp) =>
+    throwsInputError(async () => parseSource("f", [...log, line(fields)].join("\n")), "f", at, reason);
+  await refused("Slot#x", 7, /not as kvm_set_user_memory is traced/);
+  await refused("Slot#5 flags=0x4 gpa=0x0 size=0x1000 ua=0x0", 7, /flags 0x4 are unknown/);
+  await refused("Slot#5 flags=0x0 gpa=0xfffffffffffff000 size=0x1000 ua=0x0", 7, /beyond 2\^53/);
+  await refused("Slot#5 flags=0x0 gpa=0x1000 size=0x1000 ua=0x0", undefined, /overlap: updates before them/);
+});
+
 test.run();
