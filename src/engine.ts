@@ -1,6 +1,7 @@
 /**
  * The engine as JavaScript sees it: each method checks types, makes its calls into wasm, and maps the result.
  */
+import { capabilitiesOf, type EngineCapabilities, requireSharing } from "./capabilities.js";
 import {
   type CommitOptions,
   type CommitResult,
@@ -23,10 +24,11 @@ import {
   HEADER,
   HEADER_BYTES,
   LAYOUT_HASH,
+  MAGIC,
   RING_BYTES_MAX,
 } from "./layout.js";
 import { MemoryViews, placeInside, placeOwn } from "./memory.js";
-import { checkOptions, type EngineOptions, requireSharing } from "./options.js";
+import { checkOptions, type EngineOptions, isShared } from "./options.js";
 import { getReader, type ReaderState } from "./readers.js";
 import { Recorder, type RecordOptions } from "./recorder.js";
 import {
@@ -95,12 +97,33 @@ export interface EnableCap {
   readonly args?: readonly (number | bigint)[];
 }
 
+function hex(word: number): string {
+  return `0x${word.toString(16).padStart(8, "0")}`;
+}
+
 /** Stands in for the exports of a closed engine. */
 const CLOSED = new Proxy({} as EngineExports, {
   get(): never {
     throw new Error("the engine is closed");
   },
 });
+
+/**
+ * Before any function of the handle's module runs: another version may have other functions.
+ * @throws Error if there is no engine in `memory` at `base`, or one of another version
+ */
+function checkStamp(memory: WebAssembly.Memory, base: number): void {
+  const words = new Uint32Array(memory.buffer, base, HEADER_BYTES / 4);
+  const magic = words[HEADER.magic / 4]!;
+  const layout = words[HEADER.layoutHash / 4]!;
+  if (magic !== MAGIC)
+    throw new Error(`no engine at ${base}: the magic number is ${hex(magic)}, not ${hex(MAGIC)}`);
+  if (layout === LAYOUT_HASH) return;
+  throw new Error(
+    `the engine at ${base} is of another version of memslots: its layout is ${hex(layout)}, ` +
+      `that of this version ${hex(LAYOUT_HASH)}; all threads must load the same version`,
+  );
+}
 
 /** A guest memory map. One instance per thread; all instances of one memory are one engine. */
 export class MemslotEngine {
@@ -168,7 +191,8 @@ export class MemslotEngine {
    */
   static async create(options: EngineOptions = {}): Promise<MemslotEngine> {
     const checked = checkOptions(options);
-    const module = await compileEngine(checked.shared);
+    // A shared memory of the caller's in a page that cannot post it has the build of its kind all the same.
+    const module = await compileEngine(checked.shared ? "shared" : "unshared");
     const { memory: given, base: givenBase, size } = checked;
     const { exports, memory, base, end, growable } =
       given === undefined
@@ -205,14 +229,8 @@ export class MemslotEngine {
     if (base % 4 !== 0 || base + HEADER_BYTES > bytes) {
       throw new RangeError(`handle.base must lie inside the memory of ${bytes} bytes, not at ${base}`);
     }
+    checkStamp(memory, base);
     const wasm = instantiateEngine(module, memory);
-    if (wasm.checkEngine(base, LAYOUT_HASH) !== 0) {
-      const stamp = new Uint32Array(memory.buffer, base, 2);
-      const found = `magic 0x${stamp[0]!.toString(16)}, layout 0x${stamp[1]!.toString(16)}`;
-      throw new Error(
-        `no engine of this build at ${base}: ${found}, but layout 0x${LAYOUT_HASH.toString(16)} is needed`,
-      );
-    }
     await takeLifeLock(handle);
     return new MemslotEngine(wasm, handle);
   }
@@ -801,6 +819,11 @@ export class MemslotEngine {
   }
 
   // ---- capabilities ----
+
+  /** What the engine can do in this runtime, and what it lacks. */
+  get capabilities(): EngineCapabilities {
+    return capabilitiesOf(isShared(this.memory) ? "shared" : "unshared");
+  }
 
   /** KVM_CHECK_EXTENSION: the value of a capability, 0 if it is unknown. */
   checkExtension(cap: number): number {

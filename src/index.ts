@@ -2,6 +2,7 @@
  * memslots: guest memory maps for emulators and VMMs, after Linux KVM's memslots, whose list of updates is
  * one atomic change.
  */
+export type { Build, EngineCapabilities } from "./capabilities.js";
 export type { ChangedRange } from "./changed.js";
 export type { CommitOptions, CommitResult, WaitOptions } from "./commitoptions.js";
 export { type ConsumerOptions, DirtyConsumer, type EndedLog } from "./dirtylog.js";

@@ -8,6 +8,8 @@ import { type EngineExports, HEADER_BYTES } from "./layout.js";
 const PAGE_BYTES = 65536;
 /** Most pages of a memory that the engine makes itself: 1 GiB, dirty bitmaps of 16 TiB of guest memory. */
 const OWN_PAGES_MAX = 16384;
+/** Least maximum that is worth a try: 4 MiB. */
+const OWN_PAGES_MIN = 64;
 /** Address of the engine in a memory of its own; not 0, so that no structure is at the null pointer. */
 const OWN_BASE = 64;
 /** Alignment of `base`, a cache line. */
@@ -41,9 +43,25 @@ function growTo(memory: WebAssembly.Memory, bytes: number): void {
   }
 }
 
+/**
+ * A memory of one page that can grow. A shared memory reserves its maximum: where the runtime has not that much, less
+ * has to do, down to what an engine needs at least.
+ */
+function newMemory(shared: boolean): WebAssembly.Memory {
+  for (let maximum = OWN_PAGES_MAX; ; maximum /= 4) {
+    try {
+      return new WebAssembly.Memory({ initial: 1, maximum, shared });
+    } catch {
+      if (maximum > OWN_PAGES_MIN) continue;
+      const reason = `the runtime has no memory of ${maximum * PAGE_BYTES} bytes to reserve`;
+      throw new KvmError(-12, "create", { reason });
+    }
+  }
+}
+
 /** A memory of the engine's own. */
 export function placeOwn(module: WebAssembly.Module, shared: boolean, limits: EngineLimits): Placement {
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: OWN_PAGES_MAX, shared });
+  const memory = newMemory(shared);
   const exports = instantiateEngine(module, memory);
   const { addressSpaces, maxSlots, maxVcpus } = limits;
   const bytes = exports.engineBytes(OWN_BASE, addressSpaces, maxSlots, maxVcpus) >>> 0;

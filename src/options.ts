@@ -1,6 +1,7 @@
 /**
  * Options of an engine: defaults and checks.
  */
+import { requireSharing, whyNotSharing } from "./capabilities.js";
 import {
   ADDRESS_SPACES_MAX,
   LIST_ENTRIES_MAX,
@@ -68,22 +69,8 @@ function optional(value: unknown, name: string): number | undefined {
 /**
  * By name, because a page that is not isolated has shared memories but no SharedArrayBuffer to compare with.
  */
-function isShared(memory: WebAssembly.Memory): boolean {
+export function isShared(memory: WebAssembly.Memory): boolean {
   return Object.prototype.toString.call(memory.buffer) === "[object SharedArrayBuffer]";
-}
-
-function canShare(): boolean {
-  const isolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated;
-  return typeof SharedArrayBuffer !== "undefined" && isolated !== false;
-}
-
-/** @throws Error that tells what `what` lacks if this thread cannot share memory with others */
-export function requireSharing(what: string): void {
-  if (canShare()) return;
-  throw new Error(
-    `${what} needs a page that is cross-origin isolated: serve it with the headers ` +
-      '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp"',
-  );
 }
 
 /** @throws TypeError or RangeError naming the option */
@@ -121,6 +108,6 @@ export function checkOptions(options: EngineOptions): CheckedOptions {
     memory,
     base: optional(options.base, "base"),
     size: optional(options.size, "size"),
-    shared: memory !== undefined ? isShared(memory) : (options.shared ?? canShare()),
+    shared: memory !== undefined ? isShared(memory) : (options.shared ?? whyNotSharing() === undefined),
   };
 }

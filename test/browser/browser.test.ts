@@ -1,7 +1,7 @@
 /** The package in a real browser: a page with module workers, cross-origin isolated, under a strict policy, and not. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type BrowserKind, CHROMIUM, findBrowser, isRequired, launch } from "./browsers.js";
+import { type BrowserKind, CHROMIUM, FIREFOX, findBrowser, isRequired, launch } from "./browsers.js";
 import {
   ALONE_SCENARIOS,
   type Facts,
@@ -9,7 +9,7 @@ import {
   type Scenarios,
   STRICT_SCENARIOS,
 } from "./client/scenarios.js";
-import { type Headers, ISOLATED, STRICT, startServer } from "./server.js";
+import { type Headers, ISOLATED, NO_WASM, STRICT, startServer } from "./server.js";
 import { Tab } from "./tab.js";
 
 const server = suite("server");
@@ -76,12 +76,47 @@ function shown(facts: Facts): string {
     .join("");
 }
 
-for (const kind of [CHROMIUM]) {
+/** A policy without 'wasm-unsafe-eval'. */
+function refusedByPolicy(kind: BrowserKind, path: string): void {
+  const test = suite(`${kind.name}, policy without the word`);
+  test("the error says what to add", async () => {
+    const { url, close } = await startServer(NO_WASM);
+    const { browser, close: quit } = await launch(kind, path);
+    try {
+      const page = await browser.newPage();
+      await page.goto(url);
+      const answer = await page.evaluate(async (entry) => {
+        const { MemslotEngine } = (await import(entry)) as typeof import("memslots");
+        return MemslotEngine.create().then(
+          () => "created",
+          (error: Error) => error.message,
+        );
+      }, "/dist/index.js");
+      assert.match(answer, "add 'wasm-unsafe-eval' to script-src of the Content-Security-Policy");
+    } finally {
+      await quit();
+      await close();
+    }
+  });
+  test.run();
+}
+
+/** In Firefox 153 a worker whose own workers are terminated while they load now and then stops answering. */
+const FLAKY_IN_FIREFOX = "in a worker: terminated young";
+
+function isolatedScenarios(kind: BrowserKind): Scenarios {
+  if (kind !== FIREFOX) return ISOLATED_SCENARIOS;
+  console.log(`skipped: ${FLAKY_IN_FIREFOX}, no answer now and then in Firefox 153`);
+  return Object.fromEntries(Object.entries(ISOLATED_SCENARIOS).filter(([name]) => name !== FLAKY_IN_FIREFOX));
+}
+
+for (const kind of [CHROMIUM, FIREFOX]) {
   const path = findBrowser(kind);
   if (path !== undefined) {
-    pages(kind, path, "isolated", ISOLATED, ISOLATED_SCENARIOS);
+    pages(kind, path, "isolated", ISOLATED, isolatedScenarios(kind));
     pages(kind, path, "isolated, strict policy", { ...ISOLATED, ...STRICT }, STRICT_SCENARIOS);
     pages(kind, path, "not isolated", {}, ALONE_SCENARIOS);
+    refusedByPolicy(kind, path);
     continue;
   }
   console.log(`skipped: no ${kind.name}`);

@@ -36,6 +36,23 @@ export const CHROMIUM: BrowserKind = {
   },
 };
 
+export const FIREFOX: BrowserKind = {
+  name: "Firefox",
+  commands: ["firefox-esr", "firefox"],
+  options: {
+    browser: "firefox",
+    headless: true,
+    handleSIGINT: false,
+    handleSIGTERM: false,
+    handleSIGHUP: false,
+    // no words to anybody but the test's own server
+    extraPrefsFirefox: {
+      "network.captive-portal-service.enabled": false,
+      "network.connectivity-service.enabled": false,
+    },
+  },
+};
+
 /** Path of the program, if the browser is there. */
 export function findBrowser({ commands }: BrowserKind): string | undefined {
   const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");

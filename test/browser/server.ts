@@ -16,6 +16,9 @@ export const STRICT: Headers = {
   "Content-Security-Policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'",
 };
 
+/** One word less: nothing may compile WebAssembly. */
+export const NO_WASM: Headers = { "Content-Security-Policy": "default-src 'self'; script-src 'self'" };
+
 const PAGE = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -3,6 +3,10 @@ import { readFileSync } from "node:fs";
 import binaryen from "assemblyscript/binaryen";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { editsBetween, encodeText } from "../../assembly/text.mjs";
+import { unshare } from "../../assembly/unshared.mjs";
+import { applyEdits, decodeText } from "../../src/wasm/text.js";
+import { random } from "../support/random.js";
 
 const BUILDS = [
   ["engine.wasm", true],
@@ -70,20 +74,6 @@ for (const [name, shared] of BUILDS) {
     assert.ok(read(name).length < 32 * 1024, `${read(name).length} bytes`);
   });
 
-  test(`${name}: the hot functions call nothing but their slow paths, and search without branches`, () => {
-    const text = readFileSync(`build/${name.replace(".wasm", ".wat")}`, "utf8");
-    for (const [hot, slow, selects] of HOT) {
-      const body = bodyOf(text, hot);
-      const calls = [...body.matchAll(/\bcall \$assembly\/(\S+)/g)].map((match) => match[1]!);
-      assert.equal(
-        calls.filter((call) => !slow.includes(call)),
-        [],
-        hot,
-      );
-      assert.ok((body.match(/^ *select$/gm)?.length ?? 0) >= selects, `${hot}: too few selects`);
-    }
-  });
-
   test(`${name}: a second instance leaves the memory alone`, async () => {
     const module = await WebAssembly.compile(read(name));
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 16, shared });
@@ -92,6 +82,63 @@ for (const [name, shared] of BUILDS) {
     assert.ok(bytes.every((byte) => byte === 0xa5));
   });
 }
+
+test("the hot functions call nothing but their slow paths, and search without branches", () => {
+  const text = readFileSync("build/engine.wat", "utf8");
+  for (const [hot, slow, selects] of HOT) {
+    const body = bodyOf(text, hot);
+    const calls = [...body.matchAll(/\bcall \$assembly\/(\S+)/g)].map((match) => match[1]!);
+    assert.equal(
+      calls.filter((call) => !slow.includes(call)),
+      [],
+      hot,
+    );
+    assert.ok((body.match(/^ *select$/gm)?.length ?? 0) >= selects, `${hot}: too few selects`);
+  }
+});
+
+test("the unshared build is the shared one without its atomic instructions", () => {
+  const [shared, unshared] = BUILDS.map(([name]) => binaryen.readBinary(read(name)));
+  assert.match(shared!.emitText(), "atomic");
+  assert.not.match(unshared!.emitText(), "atomic");
+  assert.is(unshared!.getNumFunctions(), shared!.getNumFunctions());
+  unshared!.setFeatures(binaryen.Features.All);
+  assert.ok(unshared!.validate());
+  const exports = BUILDS.map(([name]) => WebAssembly.Module.exports(new WebAssembly.Module(read(name))));
+  assert.equal(exports[0], exports[1]);
+});
+
+test("a module with an instruction that nobody knows is refused", () => {
+  const bytes = read("engine.wasm");
+  // The last function's body ends with this.
+  bytes[bytes.length - 1] = 0xd0;
+  assert.throws(() => unshare(bytes), /0xd0/);
+  assert.throws(() => unshare(read("engine.unshared.wasm")), /no shared memory/);
+});
+
+test("text in JavaScript: whatever bytes, back as they were, in printable ASCII", () => {
+  const { next } = random(1);
+  const all = Uint8Array.from({ length: 4096 }, (_, i) => (i < 256 ? i : next() * 256));
+  const text = encodeText(all);
+  assert.match(text, /^[ !#-[\]-~]+$/);
+  assert.equal(decodeText(text), all);
+  for (const [name] of BUILDS) assert.equal(decodeText(encodeText(read(name))), read(name));
+});
+
+test("edits turn one into the other", () => {
+  const { int, chance } = random(2);
+  const [shared, unshared] = BUILDS.map(([name]) => read(name)) as [Uint8Array, Uint8Array];
+  const edits = editsBetween(shared, unshared);
+  assert.ok(edits.length < 2500, `${edits.length} bytes`);
+  assert.equal(applyEdits(shared, new Uint8Array(edits)), unshared);
+  for (let round = 0; round < 200; round++) {
+    const from = Uint8Array.from({ length: int(300) }, () => int(4));
+    const to = Uint8Array.from(
+      [...from].flatMap((byte) => (chance(0.05) ? [int(4), byte] : chance(0.05) ? [] : [byte])),
+    );
+    assert.equal(applyEdits(from, new Uint8Array(editsBetween(from, to))), to);
+  }
+});
 
 test("the one wait is in a function that needs nothing afterwards", () => {
   const module = binaryen.readBinary(read("engine.wasm"));
