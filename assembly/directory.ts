@@ -14,7 +14,7 @@
  *
  * Called by gfnindex.ts and hvaindex.ts; `findEntry` is the readers' half.
  */
-import { allocChunk, entryAt, freeChunk, insertEntry, padChunk, searchChunk } from "./chunks";
+import { allocChunk, entryAt, freeChunk, insertEntry, PADDING_KEY, padChunk, searchChunk } from "./chunks";
 import {
   BUCKETS_PER_CHUNK,
   CHUNK_BYTES,
@@ -22,6 +22,7 @@ import {
   CHUNK_HEADER_BYTES,
   CHUNK_MERGE_ENTRIES,
   Chunk,
+  CROWDED,
   DIRECTORY_BYTES,
   Directory,
   ENTRY_BYTES,
@@ -41,7 +42,7 @@ export function directoryBytes(chunks: u32): u32 {
 
 /** Bytes of a structure block with room for `chunks` chunks and one more. */
 export function structureBytes(chunks: u32): u32 {
-  return (STRUCTURE_BYTES + (chunks + 1) * 8 + ((chunks + 1) * BUCKETS_PER_CHUNK + 1) * 2 + 7) & ~7;
+  return (STRUCTURE_BYTES + (chunks + 2) * 8 + ((chunks + 1) * BUCKETS_PER_CHUNK + 1) * 2 + 7) & ~7;
 }
 
 /** Chunk number `r`. */
@@ -80,24 +81,27 @@ function searchSeparators(structure: usize, key: u64, lo: u32, n: u32): u32 {
 function searchRadix(structure: usize, key: u64): u32 {
   const blocks = changetype<Structure>(structure);
   const bucket = <u32>min<u64>((key - separatorOf(structure, 0)) >> blocks.shift, blocks.lastBucket);
-  const bounds = load<u32>(blocks.radix + (bucket << 1));
-  const lo = bounds & 0xffff;
-  const more = (bounds >> 16) - lo;
-  // Few buckets hold two separators, and a loop whose length differs from key to key mispredicts.
-  if (more > 1) return searchSeparators(structure, key, lo, more + 1);
-  return lo + (<u32>(separatorOf(structure, lo + 1) <= key) & more);
+  const place: usize = blocks.radix + (bucket << 1);
+  const first = <i32>load<i16>(place);
+  // Few buckets are crowded, and a loop whose length differs from key to key mispredicts.
+  if (first < 0) {
+    const lo = <u32>first & ~CROWDED & 0xffff;
+    return searchSeparators(structure, key, lo, (load<u16>(place, 2) & ~CROWDED) - lo + 1);
+  }
+  return first + <u32>(load<u64>(structure + (first << 3), STRUCTURE_BYTES + 8) <= key);
 }
 
-/**
- * Readers: the last entry whose key is <= `key`, or any other entry if there is none. For published
- * directories.
- */
-export function findEntry(directory: usize, key: u64): usize {
+/** Readers: the chunk that has the last entry whose key is <= `key`, or any other. For published directories. */
+export function readerChunk(directory: usize, key: u64): usize {
   const list = changetype<Directory>(directory);
   const structure: usize = list.structure;
   const r: u32 = list.chunkCount == 1 ? 0 : inline.always(searchRadix(structure, key));
-  const chunk = chunkAt(directory, r);
-  return inline.always(searchChunk(chunk, key));
+  return chunkAt(directory, r);
+}
+
+/** Readers: the last entry whose key is <= `key`, or any other entry if there is none. */
+export function findEntry(directory: usize, key: u64): usize {
+  return inline.always(searchChunk(inline.always(readerChunk(directory, key)), key));
 }
 
 /** Writer and iterators: the chunk where `key` is or belongs. */
@@ -331,15 +335,18 @@ export function closeDirectory(directory: usize): void {
   let shift: u32 = 0;
   while (range >> shift >= buckets) shift++;
   const last = <u32>(range >> shift);
-  const radix = structure + STRUCTURE_BYTES + (count << 3);
+  setSeparator(structure, count, PADDING_KEY);
+  const radix = structure + STRUCTURE_BYTES + ((count + 1) << 3);
   blocks.shift = shift;
   blocks.lastBucket = last;
   blocks.radix = <u32>radix;
   let r: u32 = 0;
   for (let bucket: u32 = 0; bucket <= last; bucket++) {
-    const key = origin + ((<u64>bucket) << shift);
-    while (r + 1 < count && separatorOf(structure, r + 1) <= key) r++;
-    store<u16>(radix + (bucket << 1), <u16>r);
+    const next = origin + ((<u64>bucket + 1) << shift);
+    const first = r;
+    while (separatorOf(structure, r + 1) < next) r++;
+    store<u16>(radix + (bucket << 1), <u16>(r > first + 1 ? first | CROWDED : first));
+    if (separatorOf(structure, r + 1) == next) r++;
   }
   store<u16>(radix + ((last + 1) << 1), <u16>(count - 1));
 }

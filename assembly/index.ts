@@ -30,13 +30,12 @@ export {
   gpaToHva,
   gpaToHvaRead,
   gfnToSlot,
-  translateBatch,
-  translateMany,
   markDirty,
   resolve,
   deviceOf,
   deviceOffsetOf,
 } from "./lookup";
+export { translateBatch, translateMany } from "./batch";
 
 // Walk: slots by guest address, by host address, by number; windows; readers.
 export { rewind, nextSlots, nextHostSlots, slotAt, slotByNumber, windowTable, nextReaders } from "./iterate";

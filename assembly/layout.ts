@@ -39,6 +39,8 @@ export const CHUNK_ENTRIES: u32 = 32;
 export const CHUNK_MERGE_ENTRIES: u32 = 24;
 /** Radix buckets per chunk: most buckets then hold one chunk border at most. */
 export const BUCKETS_PER_CHUNK: u32 = 8;
+/** In a word of the radix: two separators or more lie inside the bucket. The rest is a chunk's number. */
+export const CROWDED: u32 = 0x8000;
 /** Chunks whose largest end is kept together in the directory of the hva index. */
 export const GROUP_CHUNKS: u32 = 32;
 /**
@@ -344,9 +346,9 @@ export class Directory {
 
 /**
  * Where the chunks begin: shared by the layouts between two splits or merges. Followed by
- *   u64 separator[chunksPerDirectory + 1]  keys of chunk r are in [separator[r], separator[r + 1]),
- *                                          and no range of chunk r reaches beyond separator[r + 1]
- *   u16 radix[buckets + 1]                 last chunk whose separator is <= the first key of the bucket
+ *   u64 separator[chunks + 1]  keys of chunk r are in [separator[r], separator[r + 1]), and no range of chunk
+ *                              r reaches beyond separator[r + 1]; the last is the padding key
+ *   u16 radix[buckets + 1]     last chunk whose separator is <= the first key of the bucket, and CROWDED
  */
 @unmanaged
 export class Structure {

@@ -10,7 +10,7 @@ import { ownPin } from "./atomic";
 import { findEntry } from "./directory";
 import { markPageDirty } from "./dirtyring";
 import { Entry, Reader, Record, WINDOW_HOST, WINDOW_READONLY, Window } from "./layout";
-import { batchOf, exitSection, openSection } from "./readers";
+import { exitSection, openSection } from "./readers";
 import { directoryOf, gfnIndexOf } from "./roots";
 import { KVM_MEM_READONLY } from "./validate";
 import { findWindow } from "./windows";
@@ -24,7 +24,7 @@ export const HVA_MMIO: f64 = -3;
 
 /** 2^52, and its bits. */
 const BIAS: f64 = 4503599627370496;
-const BIAS_BITS: u64 = 0x4330000000000000;
+export const BIAS_BITS: u64 = 0x4330000000000000;
 
 /**
  * The whole part of a guest address, plus BIAS_BITS: at 2^52 the mantissa of a double counts ones, so that an add
@@ -164,40 +164,4 @@ export function markDirty(reader: usize, gpa: f64): void {
     markPageDirty(reader, line.cacheRecord, gfnOf(bits, line.pageShift));
   }
   exitSection(reader);
-}
-
-/**
- * Translate `count` f64 addresses at `gpas` into f64 host addresses at `hvas`; the two may be the same place.
- * `write` not 0: write translations. The line's cache is left alone: storing and loading it once per address costs
- * more than the search.
- */
-export function translateMany(reader: usize, gpas: usize, hvas: usize, count: u32, write: u32): void {
-  openSection(reader);
-  const line = changetype<Reader>(reader);
-  const shift = line.pageShift;
-  const directory = directoryOf(ownPin(reader), gfnIndexOf(line.asId));
-  const refused = write != 0 ? KVM_MEM_READONLY : 0;
-  const end = gpas + (count << 3);
-  for (; gpas < end; gpas += 8, hvas += 8) {
-    const address = addressBits(load<f64>(gpas)) - BIAS_BITS;
-    const gfn = address >> shift;
-    const entry = changetype<Entry>(inline.always(findEntry(directory, gfn)));
-    const offset = address - (entry.key << shift);
-    const slot = changetype<Record>(entry.record);
-    if (offset >= (<u64>entry.npages) << shift) {
-      line.misses += 1;
-      store<f64>(hvas, HVA_BAD);
-    } else if (slot.flags & refused) {
-      store<f64>(hvas, HVA_RO_BAD);
-    } else {
-      store<f64>(hvas, <f64>(<i64>(slot.userspaceAddr + offset)));
-    }
-  }
-  exitSection(reader);
-}
-
-/** The same in the line's own scratch area: at most BATCH_ENTRIES addresses, in place. */
-export function translateBatch(reader: usize, count: u32, write: u32): void {
-  const batch = batchOf(reader);
-  translateMany(reader, batch, batch, count, write);
 }

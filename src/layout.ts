@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x360c672f;
+export const LAYOUT_HASH = 0xd63497b1;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -16,6 +16,7 @@ export const PHYS_ADDR_BITS_MAX = 52;
 export const CHUNK_ENTRIES = 32;
 export const CHUNK_MERGE_ENTRIES = 24;
 export const BUCKETS_PER_CHUNK = 8;
+export const CROWDED = 32768;
 export const GROUP_CHUNKS = 32;
 export const ROOTS = 4;
 export const BATCH_ENTRIES = 64;
@@ -312,12 +313,12 @@ export interface EngineExports {
   gpaToHva(reader: number, gpa: number): number;
   gpaToHvaRead(reader: number, gpa: number): number;
   gfnToSlot(reader: number, gfn: number): number;
-  translateBatch(reader: number, count: number, write: number): void;
-  translateMany(reader: number, gpas: number, hvas: number, count: number, write: number): void;
   markDirty(reader: number, gpa: number): void;
   resolve(reader: number, gpa: number, write: number): number;
   deviceOf(reader: number): number;
   deviceOffsetOf(reader: number): number;
+  translateBatch(reader: number, count: number, write: number): void;
+  translateMany(reader: number, gpas: number, hvas: number, count: number, write: number): void;
   rewind(reader: number): void;
   nextSlots(reader: number): number;
   nextHostSlots(reader: number, start: number, end: number): number;

@@ -19,6 +19,7 @@ import {
 } from "../harness/case.js";
 
 export const INDEX = "engine, index alone";
+const INDEX_FOUR = "engine, index alone, four keys side by side";
 export const TRANSLATION = "engine, translation";
 const ACROSS = "engine, called wasm to wasm";
 const TREE = "native red-black tree";
@@ -65,6 +66,7 @@ async function lookupEntrants(
   });
   const entrants: (Entrant | Skipped)[] = [
     entrant(INDEX, "index", (round) => loops.searchEach(engine.base, gfns(round), count)),
+    entrant(INDEX_FOUR, "index", (round) => loops.searchFour(engine.base, gfns(round), count)),
   ];
   const translated = TRANSLATED.includes(slots.kind);
   if (translated) {
@@ -149,6 +151,7 @@ function rows(results: Results, { sizes, largest }: Scale): Row[] {
     { id: "A1", what: "the same, bound of part A", n: "", target: 2.5, ...flatness },
     ...ratios(results, "L6", WIDE_AND_DENSE, "wide", "dense", atEach(sizes, 2.2)),
     ...ratios(results, "L7", UNIFORM, INDEX, PAGE_TABLE, { [largest]: 1 }),
+    ...ratios(results, "L7", UNIFORM, INDEX_FOUR, PAGE_TABLE, { [largest]: 1 }),
     ...ratios(results, "L8", UNIFORM, ACROSS, TRANSLATION, atEach(sizes, undefined)),
   ];
 }

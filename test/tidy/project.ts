@@ -35,6 +35,7 @@ export const LAYERS: readonly string[] = [
   "consumers",
   "dirtylog",
   "lookup",
+  "batch",
   "iterate",
   "create",
   "state",

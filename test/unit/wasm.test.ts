@@ -17,11 +17,14 @@ const SECTION_NAMES = "custom type import function table memory global export st
   " ",
 );
 
-/** Function of the core, what it may call, and the search steps in it: five in a chunk, one in the radix. */
+/**
+ * Function of the core, what it may call, and the search steps in it: five in a chunk, one in the radix,
+ * for each of the five searches in translateMany.
+ */
 const HOT: readonly [string, readonly string[], number][] = [
   ["lookup/gpaToHva", ["lookup/translateAlone"], 6],
   ["lookup/gpaToHvaRead", ["lookup/translateAlone"], 6],
-  ["lookup/translateMany", ["readers/openSection", "readers/exitSection"], 6],
+  ["batch/translateMany", ["readers/openSection", "readers/exitSection"], 30],
   ["readers/enterSection", ["readers/pinAgain"], 0],
   ["readers/exitSection", [], 0],
 ];
