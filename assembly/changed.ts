@@ -8,7 +8,7 @@
 import { nextGfn } from "./gfnindex";
 import { effectAt } from "./idtable";
 import { CHANGED_OVERFLOW, Effect, Entry, Header, REGION_BYTES, Record, Region } from "./layout";
-import { endGfn } from "./records";
+import { asIdOf, endGfn } from "./records";
 import { directoryOf, gfnIndexOf } from "./roots";
 
 /** Record of `entry` if it maps `gfn`, else 0. */
@@ -85,7 +85,7 @@ export function collectChanged(header: usize, before: usize, after: usize): void
   for (let i: u32 = 0; i < count; i++) {
     const effect = changetype<Effect>(effectAt(header, i));
     if (effect.oldRecord == effect.newRecord) continue;
-    const asId = effect.key / engine.maxSlots;
+    const asId = asIdOf(effect.oldRecord != 0 ? effect.oldRecord : effect.newRecord);
     const oldIndex = directoryOf(before, gfnIndexOf(asId));
     const newIndex = directoryOf(after, gfnIndexOf(asId));
     if (effect.oldRecord != 0) compareRange(header, asId, oldIndex, newIndex, effect.oldRecord);

@@ -301,8 +301,10 @@ export function insertAt(
 /** Restore the invariants after entries were taken out of chunk `r`. False if the pool is empty. */
 export function settleChunk(header: usize, index: u32, directory: usize, r: u32): bool {
   const list = changetype<Directory>(directory);
-  if (list.chunkCount == 1) return true;
-  if (changetype<Chunk>(chunkAt(directory, r)).count == 0) {
+  const count = changetype<Chunk>(chunkAt(directory, r)).count;
+  // No chunk is empty: neither neighbour fits beside this one.
+  if (list.chunkCount == 1 || count >= CHUNK_MERGE_ENTRIES) return true;
+  if (count == 0) {
     dropChunk(header, index, directory, r);
     return true;
   }

@@ -27,6 +27,11 @@ export function freeRecord(header: usize, record: usize): void {
   engine.freeRecord = <u32>record;
 }
 
+/** Address space of a record's slot. */
+export function asIdOf(record: usize): u32 {
+  return changetype<Record>(record).slot >> 16;
+}
+
 /** Frame after the last one. */
 export function endGfn(record: usize): u64 {
   return changetype<Record>(record).baseGfn + changetype<Record>(record).npages;

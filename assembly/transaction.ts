@@ -26,6 +26,7 @@ import { INSERTED, insertGfn, POOL_EMPTY, removeGfn, replaceGfn } from "./gfnind
 import { closeHva, insertHva, removeHva, replaceHva } from "./hvaindex";
 import { addEffect, clearEffects, effectAt, effectOf, recordOf, setRecord, slotKey } from "./idtable";
 import {
+  ADDRESS_SPACES_MAX,
   COMMIT_CHANGED,
   COMMIT_TAKE_DIRTY,
   Effect,
@@ -37,7 +38,7 @@ import {
   Root,
 } from "./layout";
 import { publishSpare } from "./publish";
-import { allocRecord, endGfn, freeRecord } from "./records";
+import { allocRecord, asIdOf, endGfn, freeRecord } from "./records";
 import { BITMAP_DIES, BITMAP_KEPT, BITMAP_TAKEN, retireRecord } from "./retired";
 import {
   directoryOf,
@@ -180,16 +181,21 @@ function ownDirectory(header: usize, index: u32): usize {
  * First half of apply: take the old records out. With `inPlace` a record that keeps its range stays for now.
  */
 function removeOld(header: usize, inPlace: bool): i32 {
-  const engine = changetype<Header>(header);
-  const count = engine.effectCount;
+  const count = changetype<Header>(header).effectCount;
+  let asId = ADDRESS_SPACES_MAX;
+  let gfn: usize = 0;
+  let hva: usize = 0;
   for (let i: u32 = 0; i < count; i++) {
     const effect = changetype<Effect>(effectAt(header, i));
     const before: usize = effect.oldRecord;
     const after: usize = effect.newRecord;
     if (before == after) continue;
-    const asId = effect.key / engine.maxSlots;
-    const gfn = ownDirectory(header, gfnIndexOf(asId));
-    const hva = ownDirectory(header, hvaIndexOf(asId));
+    const own = asIdOf(before != 0 ? before : after);
+    if (own != asId) {
+      asId = own;
+      gfn = ownDirectory(header, gfnIndexOf(asId));
+      hva = ownDirectory(header, hvaIndexOf(asId));
+    }
     if (before == 0) continue;
     if (!(inPlace && samePlace(before, after))) {
       if (!removeGfn(header, gfnIndexOf(asId), gfn, before)) return EBUSY;
@@ -201,7 +207,7 @@ function removeOld(header: usize, inPlace: bool): i32 {
 
 /** Second half of apply: put the new records in, in the order of the entries that decided them. */
 function insertNew(header: usize, entries: u32, inPlace: bool): i32 {
-  const engine = changetype<Header>(header);
+  const root = rootAt(header, spareRoot(header));
   for (let entry: u32 = 0; entry < entries; entry++) {
     const number = load<u32>(effectOfEntry(header, entry));
     if (number == 0) continue;
@@ -209,9 +215,9 @@ function insertNew(header: usize, entries: u32, inPlace: bool): i32 {
     const before: usize = effect.oldRecord;
     const after: usize = effect.newRecord;
     if (effect.entry != entry || after == 0 || before == after) continue;
-    const asId = effect.key / engine.maxSlots;
-    const gfn = ownDirectory(header, gfnIndexOf(asId));
-    const hva = ownDirectory(header, hvaIndexOf(asId));
+    const asId = asIdOf(after);
+    const gfn = directoryOf(root, gfnIndexOf(asId));
+    const hva = directoryOf(root, hvaIndexOf(asId));
     if (inPlace && samePlace(before, after)) {
       if (!replaceGfn(header, gfn, after)) return EBUSY;
     } else {
