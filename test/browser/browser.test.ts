@@ -2,6 +2,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type BrowserKind, CHROMIUM, FIREFOX, findBrowser, isRequired, launch } from "./browsers.js";
+import { NESTED } from "./client/nested.js";
 import {
   ALONE_SCENARIOS,
   type Facts,
@@ -101,13 +102,16 @@ function refusedByPolicy(kind: BrowserKind, path: string): void {
   test.run();
 }
 
-/** In Firefox 153 a worker whose own workers are terminated while they load now and then stops answering. */
-const FLAKY_IN_FIREFOX = "in a worker: terminated young";
-
+/**
+ * In Firefox 153 a worker that has started workers before may never return from `new Worker`: four of five such workers
+ * did not within five rounds of three workers each, with nothing else on the page. A page's own workers do not suffer.
+ */
 function isolatedScenarios(kind: BrowserKind): Scenarios {
   if (kind !== FIREFOX) return ISOLATED_SCENARIOS;
-  console.log(`skipped: ${FLAKY_IN_FIREFOX}, no answer now and then in Firefox 153`);
-  return Object.fromEntries(Object.entries(ISOLATED_SCENARIOS).filter(([name]) => name !== FLAKY_IN_FIREFOX));
+  console.log(
+    `skipped: ${Object.keys(NESTED).join(", ")}: in Firefox 153 "new Worker" in a worker may never return`,
+  );
+  return Object.fromEntries(Object.entries(ISOLATED_SCENARIOS).filter(([name]) => !(name in NESTED)));
 }
 
 for (const kind of [CHROMIUM, FIREFOX]) {

@@ -1,5 +1,6 @@
 /** All scenarios by name: those of a page that is cross-origin isolated, and those of one that is not. */
 import { ALONE } from "./alone.js";
+import { BEHAVIOUR } from "./behaviour.js";
 import { BLOCKING } from "./blocking.js";
 import { DEATH } from "./death.js";
 import { GATE } from "./gate.js";
@@ -13,6 +14,7 @@ export type Facts = Readonly<Record<string, string | number | boolean>>;
 export type Scenarios = Readonly<Record<string, () => Promise<Facts>>>;
 
 export const ISOLATED_SCENARIOS: Scenarios = {
+  ...BEHAVIOUR,
   ...LISTS,
   ...BLOCKING,
   ...DEATH,
@@ -24,4 +26,4 @@ export const ISOLATED_SCENARIOS: Scenarios = {
 /** Enough to load everything, start workers and end them, under a policy that forbids to run text. */
 export const STRICT_SCENARIOS: Scenarios = { ...MEMORY, ...GATE };
 
-export const ALONE_SCENARIOS: Scenarios = ALONE;
+export const ALONE_SCENARIOS: Scenarios = { ...BEHAVIOUR, ...ALONE };

@@ -39,6 +39,12 @@ export const STEPS = {
     return scope.engine.memory.buffer instanceof ArrayBuffer;
   },
 
+  /** The behaviour suites in this worker. */
+  async behaviour(_scope: Scope): Promise<Facts> {
+    const { runBehaviour } = await import("./behaviour.js");
+    return runBehaviour();
+  },
+
   /** A scenario with this worker in the place of the page. */
   async scenario(_scope: Scope, name: string): Promise<Facts> {
     const { ISOLATED_SCENARIOS } = await import("./scenarios.js");
