@@ -24,6 +24,23 @@ test("part-pages of memory are windows; what continues is joined before it is cu
   });
 });
 
+test("a slot that grows or shrinks at either end keeps its number, if the memory stays the same", () => {
+  const slot = (gpa: number, bytes: number, host: number) => ({
+    guestPhysAddr: gpa,
+    memorySize: bytes,
+    userspaceAddr: host,
+    flags: 0,
+  });
+  const mapped = [{ ...slot(0x4000, 0x4000, 0x10_4000), slot: 5 }];
+  const numberOf = (to: ReturnType<typeof slot>) => planList(mapped, [to], 0, new Set()).slots[0]!.slot;
+  assert.is(numberOf(slot(0x4000, 0x6000, 0x10_4000)), 5, "up");
+  assert.is(numberOf(slot(0x2000, 0x6000, 0x10_2000)), 5, "down");
+  assert.is(numberOf(slot(0x6000, 0x2000, 0x10_6000)), 5, "cut off below");
+  assert.is(numberOf(slot(0x2000, 0x6000, 0x20_0000)), 0, "other memory, up to the same byte");
+  assert.is(numberOf(slot(0x4000, 0x6000, 0x20_0000)), 0, "other memory, from the same byte");
+  assert.is(numberOf(slot(0x2000, 0x8000, 0x10_2000)), 0, "neither end stays");
+});
+
 test("the list is as short as any: all layouts of 3 pages, checked by breadth-first search", () => {
   // States: slots of up to 3 ids on 3 guest pages, 3 host pages, flags none or READONLY or LOG.
   interface S {

@@ -271,6 +271,9 @@ test("TSEG: the top of RAM is a hole outside of system management mode", () => {
   pc.writeConfig(0x9e, 0x81, 1);
   assert.is(at(pc.smm, 0xfeda_0000), "pc.ram+a0000");
   assert.is(at(pc.system, 0xfeda_0000), undefined);
+  // Opened while it is high, SMRAM is seen there only: the window below stays the PCI bus.
+  pc.writeConfig(0x9d, 0x4a, 1);
+  assert.equal([at(pc.system, 0xa_0000), at(pc.system, 0xfeda_0000)], ["vga-lowmem+0", "pc.ram+a0000"]);
 });
 
 test("a BAR maps, moves, and goes; the VGA window shows banks; the A20 gate wraps", () => {

@@ -3,7 +3,8 @@ import { MemslotEngine } from "memslots";
 import { FlatView } from "memslots/flatview";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { replayTrace } from "../../src/cli/replay.js";
+import { inOrder, type Mapping, mappingOf } from "../../src/cli/memorymap.js";
+import { type EngineClass, replayTrace } from "../../src/cli/replay.js";
 import { readTrace } from "../../src/cli/trace.js";
 import { random } from "../support/random.js";
 import { hostOf, RecordedSlots, recordedBoots } from "../support/recorded.js";
@@ -51,9 +52,27 @@ test("the lines of a few commits", async () => {
   ]);
 });
 
+/** All that is mapped. */
+function slotsOf(engine: MemslotEngine) {
+  return Array.from({ length: engine.addressSpaces }, (_, asId) => engine.slots(asId)).flat();
+}
+
+/** The replay of a record, and what its engines mapped at the end: one by one, as lists. */
 async function replayed(lines: readonly string[]) {
-  const file = tempFile("jsonl", lines.join(""));
-  return replayTrace(await readTrace(file), MemslotEngine);
+  const trace = await readTrace(tempFile("jsonl", lines.join("")));
+  const ends: Mapping[][] = [];
+  const engineClass: EngineClass = {
+    async create(options) {
+      const engine = await MemslotEngine.create(options);
+      const close = engine.close.bind(engine);
+      engine.close = () => {
+        ends.push(inOrder(slotsOf(engine).map((slot) => mappingOf(slot, trace.blocks))));
+        close();
+      };
+      return engine;
+    },
+  };
+  return { ...(await replayTrace(trace, engineClass)), ends };
 }
 
 test("a boot recorded from flat views replays, one by one and as lists, and is the same each time", async () => {
@@ -71,16 +90,24 @@ test("a boot recorded from flat views replays, one by one and as lists, and is t
       engine.setFlatView(slots.view(boot));
     }
     stop();
-    return { lines, publications: engine.publications };
+    return { lines, engine };
   };
-  const { lines, publications } = await record();
+  const { lines, engine } = await record();
+  const { publications } = engine;
   assert.equal((await record()).lines, lines);
-  const { trace, list, oneByOne } = await replayed(lines);
+  const { trace, list, oneByOne, ends } = await replayed(lines);
   assert.is(trace.machine, "again");
   assert.is(list.publications, publications);
   assert.is(list.windows.length, 0);
   assert.is(oneByOne.publications, trace.updates);
-  assert.ok(lines.some((line) => line.includes(`"block":"pc.ram"`)));
+  const mapped = slotsOf(engine).map((slot): Mapping => {
+    const [block, { host }] = Object.entries(blocks).find(
+      ([, { host, bytes }]) => slot.userspaceAddr >= host && slot.userspaceAddr < host + bytes,
+    )!;
+    return { ...mappingOf(slot), block, off: slot.userspaceAddr - host };
+  });
+  assert.ok(mapped.some(({ block }) => block === "pc.ram"));
+  assert.equal(ends, [mapped, mapped]);
 });
 
 const seed = Number(process.env.SEED ?? Date.now() % 1e9);
@@ -107,8 +134,10 @@ test(`random lists, swaps and moves among them, replay (SEED=${seed})`, async ()
   }
   stop();
   assert.ok(commits > 50, `${commits} commits`);
-  const { list } = await replayed(lines);
+  const { list, ends } = await replayed(lines);
   assert.is(list.publications, commits);
+  const mapped = inOrder(slotsOf(engine).map((slot) => mappingOf(slot)));
+  assert.equal(ends, [mapped, mapped]);
 });
 
 test("a sink that throws ends the record, not the commit; what is wrong with the options is named", async () => {

@@ -157,6 +157,23 @@ test("the user's slots are neither used nor touched", async () => {
   checkInvariants(engine);
 });
 
+test("one of ours that was moved, resized or given other memory is the user's from then on", async () => {
+  const made = { slot: 0, flags: 0, guestPhysAddr: 0x1000, memorySize: 0x2000, userspaceAddr: 0x10_0000 };
+  const changes = [{ guestPhysAddr: 0x8000 }, { memorySize: 0x3000 }, { userspaceAddr: 0x20_0000 }];
+  for (const change of changes) {
+    const engine = await MemslotEngine.create();
+    const system = MemoryRegion.container("system", 2n ** 64n);
+    system.addSubregion(0x1000, ram("ram", 0x2000, 0x10_0000));
+    engine.setFlatView(system);
+    assert.equal(engine.slots(), [made]);
+    const users = { ...made, ...change };
+    engine.setUserMemoryRegionList([{ ...made, memorySize: 0 }, users]);
+    engine.setFlatView(FlatView.from([]));
+    assert.equal(engine.slots(), [users]);
+    checkInvariants(engine);
+  }
+});
+
 test("transactions nest; all address spaces change in one publication", async () => {
   const engine = await MemslotEngine.create({ addressSpaces: 2 });
   const [low, smram] = [ram("low", 0x2000, 0x1_0000), ram("smram", 0x1000, 0x9_0000)];
