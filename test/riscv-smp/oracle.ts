@@ -2,6 +2,7 @@
  * What one instruction of RV32IMA does, written from the RISC-V manual in unbounded integers and by the name of
  * the instruction. It has nothing in common with the interpreter: no decoder, no 32-bit arithmetic, no switch.
  */
+import type { FieldName } from "../../examples/riscv-smp/asm/fields.js";
 import type { Instruction } from "../../examples/riscv-smp/asm/isa.js";
 import { EXIT } from "../../examples/riscv-smp/exports.js";
 
@@ -102,8 +103,8 @@ export function expected(
   before: Before,
   world: World,
 ): Outcome {
-  const field = (wanted: string): bigint => BigInt(values[fields.findIndex((name) => name === wanted)] ?? 0);
-  const register = (wanted: string): bigint => BigInt.asIntN(32, BigInt(before.x[Number(field(wanted))]!));
+  const field = (wanted: FieldName): bigint => BigInt(values[fields.indexOf(wanted)] ?? 0);
+  const register = (wanted: FieldName): bigint => BigInt.asIntN(32, BigInt(before.x[Number(field(wanted))]!));
   const pc = BigInt(before.pc);
   const [rs1, rs2] = [register("rs1"), register("rs2")];
 
