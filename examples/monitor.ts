@@ -107,7 +107,7 @@ function dirty(engine: MemslotEngine, consumer: DirtyConsumer): string {
 /** The commands that every engine has. */
 export function engineCommands(engine: MemslotEngine): Record<string, Command> {
   let consumer: DirtyConsumer | undefined;
-  return {
+  const info: Record<string, Command> = {
     "info slots": { help: "[AS] slots by guest address", run: (words) => slots(engine, words) },
     "info generation": {
       help: "[AS] generations and publications",
@@ -121,6 +121,11 @@ export function engineCommands(engine: MemslotEngine): Record<string, Command> {
         return dirty(engine, consumer);
       },
     },
+  };
+  const all = () => Object.values(info).map(({ run }) => run([]));
+  return {
+    ...info,
+    "info all": { help: "these four", run: () => all().join("\n\n") },
     stop: {
       help: "hold the vCPUs between two sections",
       run() {

@@ -2,6 +2,7 @@
  * The split without end, and a monitor to look at it.
  */
 
+import { KVM_MEM_LOG_DIRTY_PAGES, type MappedRegion } from "memslots";
 import { type Command, engineCommands, execute, serveMonitor } from "../monitor.js";
 import { disassemble } from "./asm/disassembler.js";
 import { REGISTERS } from "./asm/fields.js";
@@ -53,13 +54,18 @@ export function machineCommands(machine: Machine): Record<string, Command> {
   };
 }
 
+/** Every slot keeps a log, so that there are dirty pages to look at; a slot that goes stays as it is. */
+function logged(region: MappedRegion): MappedRegion {
+  return { ...region, flags: region.memorySize === 0 ? 0 : region.flags | KVM_MEM_LOG_DIRTY_PAGES };
+}
+
 /** Commands come from standard input, which ends it. */
 export async function monitorSplit(module: WebAssembly.Module, hartCount: number): Promise<void> {
   const machine = await createSplit(module, guestProgram("split"), hartCount);
   try {
     await machine.start(RAM);
     machine.go();
-    const changes = changesOf(machine);
+    const changes = changesOf(machine).map((list) => list.map(logged));
     let next = 0;
     // Between two commands, not during one: a list every 10 ms.
     const writer = setInterval(() => {
