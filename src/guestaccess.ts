@@ -9,7 +9,7 @@ import { ERRNO, KvmError } from "./errno.js";
 import type { HostMemories } from "./hostmemory.js";
 import type { EngineExports } from "./layout.js";
 import type { MemoryViews } from "./memory.js";
-import { getRegion, REGION_WORDS } from "./region.js";
+import { getRegion, type MappedRegion, REGION_WORDS, show } from "./region.js";
 import { HVA_MMIO, HVA_RO_BAD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from "./uapi.js";
 import { CLOSED, type Layout, type Section, UNKNOWN } from "./vcpu.js";
 
@@ -78,6 +78,15 @@ const RUNS_MAX = 8;
 const NOWHERE: Layout = { commit: -3 };
 const REGION_BYTES = REGION_WORDS * 4;
 
+/**
+ * The guest address of a byte, floored as translations do; what is no address at all is a hole.
+ * @throws TypeError before anything happens
+ */
+export function toGpa(gpa: number): number {
+  if (typeof gpa !== "number") throw new TypeError(`gpa must be a number, not ${show(gpa)}`);
+  return Math.floor(gpa);
+}
+
 function runOf(layout: Layout, gpa: number, bytes: Uint8Array, flags: number): Run {
   return {
     layout,
@@ -125,10 +134,11 @@ export class GuestAccess {
     this.#pageBytes = 2 ** target.pageShift;
   }
 
-  /** Before `find`: a pinned layout, of the vCPU's section or a section of our own. */
+  /** Before `find`: a pinned layout, of the vCPU's section or a section of our own. @throws Error for a released vCPU */
   begin(): void {
     const { wasm } = this.target;
     const { section } = this;
+    if (section.released) throw new Error("the vCPU of this guest memory is released");
     this.#asId = this.#fixedAsId ?? section.asId;
     this.#reader = this.target.reader();
     this.#opened = section.layout === CLOSED;
@@ -152,22 +162,32 @@ export class GuestAccess {
     return this.target.wasm.generation(this.#reader, this.#asId);
   }
 
-  /** The run around `gpa`, or undefined and `kind`. Mirrors __gfn_to_hva_many. */
-  find(gpa: number, write: boolean): Run | undefined {
+  /**
+   * The run around `gpa`, or undefined and `kind`. One that is kept has at least `need` bytes from there on: what it
+   * lacks its memory may have grown by. Mirrors __gfn_to_hva_many.
+   */
+  find(gpa: number, write: boolean, need = 1): Run | undefined {
     const layout = this.#layout;
     for (const run of this.#runs) {
       const at = gpa - run.gpa;
-      if (run.layout !== layout || !(at >= 0 && at < run.bytes.length)) continue;
+      if (run.layout !== layout || !(at >= 0 && at + need <= run.bytes.length)) continue;
       return !write || run.writable ? run : this.#beside(gpa, write, "read-only");
     }
     return this.#translate(gpa, write);
   }
 
-  #translate(gpa: number, write: boolean): Run | undefined {
-    const { wasm, views, host } = this.target;
-    if (wasm.slotAt(this.#reader, this.#asId, gpa) === 0) return this.#beside(gpa, write, "no-slot");
+  /** The slot that maps `gpa` in the pinned layout, whatever backs it. Mirrors gfn_to_memslot. */
+  slotAt(gpa: number): MappedRegion | undefined {
+    const { wasm, views } = this.target;
+    if (wasm.slotAt(this.#reader, this.#asId, gpa) === 0) return undefined;
     const batch = wasm.batchOf(this.#reader) >>> 0;
-    const slot = getRegion(views.words(batch + REGION_BYTES), batch / 4);
+    return getRegion(views.words(batch + REGION_BYTES), batch / 4);
+  }
+
+  #translate(gpa: number, write: boolean): Run | undefined {
+    const { host } = this.target;
+    const slot = this.slotAt(gpa);
+    if (slot === undefined) return this.#beside(gpa, write, "no-slot");
     if (write && (slot.flags & KVM_MEM_READONLY) !== 0) return this.#beside(gpa, write, "read-only");
     const { guestPhysAddr, userspaceAddr } = slot;
     const hva = userspaceAddr + Math.floor(gpa - guestPhysAddr);

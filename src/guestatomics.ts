@@ -5,7 +5,7 @@
  *
  * As in KVM a compare-and-swap marks its page dirty whether it swapped or not (emulator_cmpxchg_emulated).
  */
-import type { GuestAccess, Run } from "./guestaccess.js";
+import { type GuestAccess, type Run, toGpa } from "./guestaccess.js";
 
 /** Width of an atomic operation. */
 export type AtomicBits = 8 | 16 | 32 | 64;
@@ -115,6 +115,7 @@ export class GuestAtomics {
     if (bytes !== 1 && bytes !== 2 && bytes !== 4 && bytes !== 8) {
       throw new TypeError(`bits must be 8, 16, 32 or 64, not ${bits}`);
     }
+    toGpa(gpa);
     if (gpa % bytes !== 0) {
       throw new RangeError(
         `gpa must be a multiple of ${bytes} for an atomic of ${bits} bits, not 0x${gpa.toString(16)}`,
@@ -125,7 +126,7 @@ export class GuestAtomics {
     let before: number | bigint | undefined;
     access.begin();
     try {
-      const run = access.find(gpa, write);
+      const run = access.find(gpa, write, bytes);
       if (run !== undefined && gpa + bytes <= run.gpa + run.bytes.length) {
         before = work(unitsOf(run, bytes), (gpa - run.gpa) / bytes, operand as number);
         if (write && run.logged) access.mark(gpa, bytes);

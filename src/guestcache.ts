@@ -9,6 +9,7 @@
 import { ERRNO, KvmError } from "./errno.js";
 import { type AccessTarget, type CopyPiece, GuestAccess, type Run } from "./guestaccess.js";
 import { show } from "./region.js";
+import { KVM_MEM_READONLY } from "./uapi.js";
 
 /** No generation is this. */
 const NO_GENERATION = -1;
@@ -28,7 +29,7 @@ export class GuestCache {
   #bytes = 0;
   /** The translation is an error. */
   #bad = true;
-  /** Of a range within one page; undefined for one that crosses pages, which is looked up each time. */
+  /** Of a range within one page that has host memory; undefined for any other, which is looked up each time. */
   #run: Run | undefined;
 
   /** Made by GuestMemory. */
@@ -48,7 +49,7 @@ export class GuestCache {
   }
 
   /**
-   * Cache the translation of [gpa, gpa + bytes); all of it must be writable memory.
+   * Cache the translation of [gpa, gpa + bytes), all of it in writable slots. Host memory need not be there yet.
    * @throws KvmError EINVAL for no bytes at the start of a page, EFAULT for a hole or a READONLY slot: then the old
    *   range stays, and is an error until the generation changes; TypeError
    */
@@ -71,12 +72,13 @@ export class GuestCache {
     // No bytes at address 0: in KVM's unsigned arithmetic the range ends at the last address of all.
     if (last < 0) return ERRNO.EFAULT;
     if (page(gpa) > page(last)) return ERRNO.EINVAL;
-    let run: Run | undefined;
-    for (let at = gpa; at <= Math.max(last, gpa); at = run.gpa + run.bytes.length) {
-      run = access.find(at, true);
-      if (run === undefined) return ERRNO.EFAULT;
+    // Slots alone decide, as in KVM; host memory that is not there is found out at the access, and may come yet.
+    for (let at = gpa; at <= Math.max(last, gpa); ) {
+      const slot = access.slotAt(at);
+      if (slot === undefined || slot.flags & KVM_MEM_READONLY) return ERRNO.EFAULT;
+      at = slot.guestPhysAddr + slot.memorySize;
     }
-    this.#run = page(gpa) === page(last) ? run : undefined;
+    this.#run = page(gpa) === page(last) ? access.find(gpa, true) : undefined;
     this.#gpa = gpa;
     this.#bytes = bytes;
     this.#bad = false;
@@ -127,7 +129,7 @@ export class GuestCache {
       return this.#access.transfer(gpa, bytes, write, copy);
     }
     copy(run, at, bytes, 0);
-    if (write && run.logged) this.#access.mark(gpa, bytes);
+    if (write && run.logged && bytes > 0) this.#access.mark(gpa, bytes);
     return bytes;
   }
 }

@@ -7,7 +7,7 @@
  *
  * Mirrors kvm_read_guest, kvm_write_guest, kvm_clear_guest and kvm_vcpu_read_guest.
  */
-import { type AccessTarget, GuestAccess, type HoleHandler, type Run } from "./guestaccess.js";
+import { type AccessTarget, GuestAccess, type HoleHandler, type Run, toGpa } from "./guestaccess.js";
 import { GuestAtomics } from "./guestatomics.js";
 import { GuestCache } from "./guestcache.js";
 import { show } from "./region.js";
@@ -117,11 +117,12 @@ export class GuestMemory {
 
   #transfer(
     op: string,
-    gpa: number,
+    address: number,
     bytes: number,
     write: boolean,
     copy: (run: Run, from: number, count: number, done: number) => void,
   ): number {
+    const gpa = toGpa(address);
     if (bytes === 0) return 0;
     const access = this.#access;
     let done = 0;
@@ -158,7 +159,8 @@ export class GuestMemory {
    * hole. In one piece on purpose: V8 inlines no function of more than 460 bytecodes, and an accessor that had this
    * inlined would be too long to be inlined itself, at three times the cost of the fast path.
    */
-  #slow(op: string, gpa: number, bytes: number, write: boolean, littleEndian?: boolean): void {
+  #slow(op: string, address: number, bytes: number, write: boolean, littleEndian?: boolean): void {
+    const gpa = toGpa(address);
     const access = this.#access;
     const scratch = this.#scratch;
     const scratchBytes = this.#scratchBytes;

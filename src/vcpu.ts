@@ -102,6 +102,8 @@ export class Section {
   asId: number;
   layout = CLOSED;
   depth = 0;
+  /** The vCPU has given its reader line back, which another one may have by now. */
+  released = false;
   /** Newest known layout by address space. */
   readonly #known: Layout[] = [];
   readonly #leavers: (() => void)[] = [];
@@ -291,6 +293,8 @@ class ReaderLine implements Vcpu {
   }
 
   release(): void {
+    if (this.#section.released) return;
+    this.#section.released = true;
     this.#section.depth = 0;
     this.#section.leave(CLOSED);
     this.#wasm.releaseReader(this.reader);

@@ -4,6 +4,7 @@
 import { batch } from "../groups/batch.js";
 import { boot } from "../groups/boot.js";
 import { commit } from "../groups/commit.js";
+import { guestmem } from "../groups/guestmem.js";
 import { hva } from "../groups/hva.js";
 import { js } from "../groups/js.js";
 import { kvm } from "../groups/kvm.js";
@@ -12,7 +13,7 @@ import { memory } from "../groups/memory.js";
 import { sync } from "../groups/sync.js";
 import type { Group, Scale } from "./case.js";
 
-export const groups: readonly Group[] = [lookup, js, batch, commit, hva, sync, boot, memory, kvm];
+export const groups: readonly Group[] = [lookup, js, batch, commit, hva, guestmem, sync, boot, memory, kvm];
 
 export const fullScale: Scale = {
   smoke: false,

@@ -192,6 +192,38 @@ test("host memory that grows away under a cache is found again", async () => {
   assert.is(new Uint8Array(host.buffer)[8], 6);
 });
 
+test("slots alone decide whether a cache can be made; host memory may come later", async () => {
+  const engine = await MemslotEngine.create();
+  engine.setUserMemoryRegion(region(0, 0, 32, 0));
+  const host = new WebAssembly.Memory({ initial: 1, maximum: 4 });
+  const memory = engine.guestMemory(host);
+  const [within, across] = [memory.cache(), memory.cache()];
+  within.init(20 * PAGE, 8);
+  across.init(16 * PAGE - 4, 8);
+  refuses("EFAULT", () => read(within, 1));
+  refuses("EFAULT", () => within.write(Uint8Array.of(1)));
+  refuses("EFAULT", () => across.write(Uint8Array.of(1, 2, 3, 4, 5)));
+  assert.is(new Uint8Array(host.buffer)[16 * PAGE - 1], 4, "the page before is written");
+  host.grow(1);
+  within.write(Uint8Array.of(1));
+  across.write(Uint8Array.of(1, 2, 3, 4, 5));
+  assert.equal([read(within, 1), read(across, 5)], [[1], [1, 2, 3, 4, 5]]);
+});
+
+test("no bytes mark nothing", async () => {
+  const { engine, cache } = await world();
+  for (const [gpa, size] of [
+    [PAGE + 8, 8],
+    [PAGE, PAGE],
+    [PAGE, 2 * PAGE],
+  ] as const) {
+    cache.init(gpa, size);
+    cache.write(new Uint8Array(0));
+    cache.write(new Uint8Array(0), size);
+    assert.is(dirty(engine, 0), 0);
+  }
+});
+
 test("bad arguments are told by name", async () => {
   const { cache } = await world();
   const type = (name: RegExp) => (error: unknown) => error instanceof TypeError && name.test(error.message);

@@ -404,7 +404,124 @@ test("in a section all accesses answer from its layout; exit, refresh and asId t
   vcpu.enter();
   assert.throws(() => memory.getUint8(PAGE), efault({ kind: "no-slot" }));
   vcpu.release();
-  assert.throws(() => memory.getUint8(PAGE), efault({ kind: "no-slot" }));
+});
+
+test("the memory of a released vCPU is no memory, also when another vCPU has its reader line", async () => {
+  const engine = await engineOf(region(0, 1, 1, 1));
+  const vcpu = engine.vcpu();
+  const memory = engine.guestMemory(new ArrayBuffer(2 * PAGE), { vcpu });
+  const cache = memory.cache();
+  vcpu.enter();
+  memory.setUint8(PAGE, 1);
+  cache.init(PAGE, 1);
+  vcpu.release();
+  const next = engine.vcpu();
+  assert.is(next.reader, vcpu.reader);
+  next.enter();
+  vcpu.release();
+  engine.setUserMemoryRegion(region(0, 0, 0, 0));
+  assert.is(next.gpaToHva(PAGE), PAGE, "released twice: the section of the next one goes on");
+  for (const access of [
+    () => memory.getUint8(PAGE),
+    () => memory.setUint8(PAGE, 1),
+    () => memory.read(PAGE, bytes(1)),
+    () => memory.write(PAGE, bytes(1)),
+    () => memory.clear(PAGE, 1),
+    () => memory.atomics.load(PAGE, 8),
+    () => cache.read(bytes(1)),
+    () => cache.init(PAGE, 1),
+  ]) {
+    assert.throws(access, /^the vCPU of this guest memory is released$/);
+  }
+  next.release();
+});
+
+test("a fraction of an address is its byte, as for a translation, on every path", async () => {
+  const engine = await engineOf(region(0, 1, 2, 0, LOG), region(1, 3, 1, 3));
+  const host = new Uint8Array(4 * PAGE).map((_, at) => at % 251);
+  const vcpu = engine.vcpu();
+  const memory = engine.guestMemory(host.buffer, { vcpu });
+  for (const inside of [false, true]) {
+    if (inside) vcpu.enter();
+    for (const warm of [false, true]) {
+      if (warm) memory.setUint8(PAGE, memory.getUint8(PAGE));
+      assert.is(memory.getUint8(PAGE + 7.5), 7);
+      memory.setUint8(PAGE + 9.9, 9);
+      assert.is(host[9], 9);
+      assert.is(memory.getUint16(3 * PAGE - 0.5, true), host[2 * PAGE - 1]! | (host[3 * PAGE]! << 8));
+      const block = bytes(0, 0);
+      assert.is(memory.read(3 * PAGE - 0.5, block), 2);
+      assert.equal([...block], [host[2 * PAGE - 1], host[3 * PAGE]]);
+      assert.is(memory.write(3 * PAGE - 0.5, block), 2);
+      assert.equal([host[2 * PAGE - 1], host[3 * PAGE]], [...block]);
+      assert.equal(pages(engine.getDirtyLog(0)), [0, 1]);
+    }
+  }
+  vcpu.release();
+});
+
+test("what is not a number is no address", async () => {
+  const memory = (await engineOf(region(0, 0, 1, 0))).guestMemory(new ArrayBuffer(PAGE));
+  for (const gpa of ["16", 16n, undefined, null, {}] as never[]) {
+    for (const access of [
+      () => memory.getUint32(gpa),
+      () => memory.setUint32(gpa, 1),
+      () => memory.read(gpa, bytes(1)),
+      () => memory.write(gpa, bytes(1)),
+      () => memory.clear(gpa, 1),
+      () => memory.atomics.add(gpa, 8, 1),
+    ]) {
+      assert.throws(access, (error: unknown) => error instanceof TypeError);
+    }
+  }
+  assert.throws(() => memory.clear("16" as never, 1), /^gpa must be a number, not "16"$/);
+  assert.is(memory.getUint32(16), 0);
+});
+
+test("buffers that change their length are followed, up and down", async () => {
+  const engine = await engineOf(region(0, 0, 2, 0));
+  type Growing = { new (bytes: number, options: { maxByteLength: number }): SharedArrayBuffer };
+  type Resizing = { new (bytes: number, options: { maxByteLength: number }): ArrayBuffer };
+  const shared = new (SharedArrayBuffer as Growing)(12, { maxByteLength: PAGE });
+  const resizable = new (ArrayBuffer as Resizing)(12, { maxByteLength: PAGE });
+  const vcpu = engine.vcpu();
+  vcpu.enter();
+  for (const host of [shared, resizable]) {
+    const told = tells((onHole) => engine.guestMemory(host, { vcpu, onHole }));
+    const { memory } = told;
+    memory.setUint8(8, 5);
+    assert.is(memory.atomics.load(8, 64), 0xf5n);
+    assert.is(memory.getUint32(10, true), 0xf5);
+    assert.equal(
+      told.take().map(({ kind, gpa, at }) => [kind, gpa, at]),
+      [
+        ["no-host", 8, 8],
+        ["crosses", 10, 12],
+      ],
+    );
+    if (host === shared) (host as never as { grow(bytes: number): void }).grow(16);
+    else (host as never as { resize(bytes: number): void }).resize(16);
+    assert.is(memory.atomics.add(8, 64, 1n), 5n, "the 8 bytes are there now");
+    assert.is(memory.getUint32(12, true), 0);
+    memory.setUint32(12, 0x01020304, true);
+    assert.is(memory.getUint32(10, true), 0x03040000);
+    assert.equal(told.take(), []);
+  }
+  const told = tells((onHole) => engine.guestMemory(resizable, { vcpu, onHole }));
+  told.memory.setUint8(15, 1);
+  (resizable as never as { resize(bytes: number): void }).resize(8);
+  told.memory.setUint8(15, 1);
+  assert.is(told.memory.getUint8(15), 0xf5);
+  assert.is(told.memory.read(0, new Uint8Array(16)), 8);
+  assert.equal(
+    told.take().map(({ kind, at }) => [kind, at]),
+    [
+      ["no-host", 15],
+      ["no-host", 15],
+      ["no-host", 8],
+    ],
+  );
+  vcpu.release();
 });
 
 test("a section that the wasm ABI has opened around the vCPU's own is believed, not guessed", async () => {
