@@ -31,7 +31,10 @@ export class GuestCache {
   /** Of a range within one page; undefined for one that crosses pages, which is looked up each time. */
   #run: Run | undefined;
 
-  /** Made by GuestMemory. */
+  /**
+   * Made by GuestMemory.
+   * @internal
+   */
   constructor(target: AccessTarget) {
     const { wasm, reader, section } = target;
     this.#pageBytes = 2 ** target.pageShift;
