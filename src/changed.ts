@@ -5,8 +5,11 @@ import { REGION, REGION_BYTES } from "./layout.js";
 
 /** Guest pages of an address space. Address and size in bytes. */
 export interface ChangedRange {
+  /** Address space, from 0 on. */
   readonly asId: number;
+  /** First guest address, a multiple of the page size. */
   readonly gpa: number;
+  /** Size, a multiple of the page size, above 0. */
   readonly bytes: number;
 }
 

@@ -13,8 +13,9 @@ import type { Writer } from "./writer.js";
 export interface EndedLog {
   /** Slot number, address space << 16 | id. */
   readonly slot: number;
-  /** Where the slot was, in bytes. */
+  /** First guest address of the slot, in bytes. */
   readonly guestPhysAddr: number;
+  /** Its size in bytes. */
   readonly memorySize: number;
   /** ALIGN(npages, 64) / 8 bytes, bit i of byte b is page 8 b + i of the slot. */
   readonly bitmap: Uint8Array;
@@ -61,6 +62,7 @@ function hashName(name: string): bigint {
  * KVM's log included, is not taken from it. The same name is the same consumer in every thread.
  */
 export class DirtyConsumer {
+  /** As given to `engine.dirtyConsumer`. */
   readonly name: string;
   readonly #wasm: EngineExports;
   readonly #writer: Writer;
@@ -69,7 +71,11 @@ export class DirtyConsumer {
   readonly #consumer: number;
   readonly #timeout: number;
 
-  /** @throws TypeError; KvmError E2BIG for too many, ENOMEM, ENXIO with a dirty ring */
+  /**
+   * Made by `engine.dirtyConsumer`.
+   * @internal
+   * @throws TypeError; KvmError E2BIG for too many, ENOMEM, ENXIO with a dirty ring
+   */
   constructor(
     target: { wasm: EngineExports; writer: Writer; views: MemoryViews; base: number; timeout: number },
     name: string,

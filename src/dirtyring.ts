@@ -8,7 +8,7 @@ import type { MemoryViews } from "./memory.js";
 export interface DirtyGfn {
   /** Slot number, address space << 16 | id, that the vCPU wrote through. */
   readonly slot: number;
-  /** Page of that slot. */
+  /** Page of that slot, counted from its first. */
   readonly offset: number;
   /** Host address of the page: still right where a list has changed or deleted the slot since. */
   readonly hva: number;
@@ -49,6 +49,10 @@ export class DirtyRing {
   readonly #target: RingTarget;
   #ring = 0;
 
+  /**
+   * Made by `engine.dirtyRing`.
+   * @internal
+   */
   constructor(target: RingTarget, vcpu: number, size: number) {
     this.#target = target;
     this.vcpu = vcpu;

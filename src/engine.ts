@@ -73,8 +73,11 @@ const TAKEN = new Uint32Array(0);
 
 /** What a thread needs to attach; structured-cloneable if the memory is shared. */
 export interface EngineHandle {
+  /** The core, compiled: one build for all threads. */
   readonly module: WebAssembly.Module;
+  /** The linear memory that the engine is in. */
   readonly memory: WebAssembly.Memory;
+  /** Byte of the memory where the engine begins, a multiple of 64. */
   readonly base: number;
   /** Owner token for the thread that attaches, from `superviseWorker`; a new one if not given. */
   readonly owner?: number;
@@ -86,14 +89,19 @@ export interface EngineHandle {
 export interface GuestRange {
   /** Slot number, address space << 16 | id. */
   readonly slot: number;
+  /** First guest address, in bytes. */
   readonly gpa: number;
+  /** Size in bytes, above 0. */
   readonly bytes: number;
 }
 
 /** struct kvm_enable_cap. */
 export interface EnableCap {
+  /** KVM_CAP_* number. */
   readonly cap: number;
+  /** 0, as in KVM; all else is EINVAL. */
   readonly flags?: number;
+  /** Arguments, each of 64 bits; the capabilities there are look at the first. 0 if not given. */
   readonly args?: readonly (number | bigint)[];
 }
 
@@ -129,14 +137,21 @@ function checkStamp(memory: WebAssembly.Memory, base: number): void {
 export class MemslotEngine {
   /** Post it to a worker and `attach` there. */
   readonly handle: EngineHandle;
-  /** The linear memory, and the address of the engine in it. */
+  /** The linear memory that holds the engine. */
   readonly memory: WebAssembly.Memory;
+  /** Byte of the memory where the engine begins: the `engine` of the wasm ABI. */
   readonly base: number;
+  /** Number of address spaces, 1 to 4. */
   readonly addressSpaces: number;
+  /** Most slots of an address space, 1 to 32,764. */
   readonly maxSlots: number;
+  /** Most vCPUs at a time, 1 to 1,024; as many threads may make one-shot calls. */
   readonly maxVcpus: number;
+  /** Most entries of a list, 1 to 1,048,576. */
   readonly maxListEntries: number;
+  /** Bytes of a page as a power of two, 8 to 30. */
   readonly pageShift: number;
+  /** Width of a guest-physical address in bits, up to 52: addresses are below 2 to that power. */
   readonly maxPhysAddrBits: number;
   /**
    * Token under which this instance holds reader lines and the writer lock; what `reap` wants after its

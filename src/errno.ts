@@ -5,19 +5,33 @@
 import type { EndedLog } from "./dirtylog.js";
 import type { GuestHole } from "./guestaccess.js";
 
+/** Error numbers by name, positive as in errno(3); a `KvmError` has them negated, as the kernel returns them. */
 export const ERRNO = {
+  /** No such slot, or it keeps no dirty log. */
   ENOENT: 2,
+  /** The engine's memory is damaged. */
   EIO: 5,
+  /** There are dirty rings, and no bitmap. */
   ENXIO: 6,
+  /** More than the engine was made for. */
   E2BIG: 7,
+  /** A guest_memfd that is none. */
   EBADF: 9,
+  /** All of a fixed number are in use. */
   EAGAIN: 11,
+  /** The engine's memory is full. */
   ENOMEM: 12,
+  /** Bytes that cannot be read or written. */
   EFAULT: 14,
+  /** Another thread keeps what is needed. */
   EBUSY: 16,
+  /** A slot of the same address space is there. */
   EEXIST: 17,
+  /** An argument that KVM refuses. */
   EINVAL: 22,
+  /** The writer that held the lock is dead. */
   EOWNERDEAD: 130,
+  /** A wait took longer than its timeout. */
   ETIMEDOUT: 110,
 } as const;
 
@@ -66,16 +80,29 @@ export interface KvmErrorDetails {
  * `code` its name ("EINVAL"), `op` the operation that was refused.
  */
 export class KvmError extends Error {
+  /** "KvmError". */
   override readonly name = "KvmError";
+  /** Negated error number: -22. */
   readonly errno: number;
+  /** Its name: "EINVAL". */
   readonly code: ErrnoCode;
+  /** The call that was refused, by its name in this library. */
   readonly op: string;
+  /** Entry of the list that was refused, counted from 0; not there if no entry is to blame. */
   readonly index?: number;
+  /** True when the new layout is in force although the call failed. */
   readonly published?: boolean;
+  /** With `published` and the option `takeDirty`: the logs that ended, as far as they were known. */
   readonly dirty?: readonly EndedLog[];
+  /** What an access to guest memory met (EFAULT). */
   readonly hole?: Readonly<GuestHole>;
 
-  /** @param errno error number of either sign; @param op operation refused; @param details see there. */
+  /**
+   * A refusal.
+   * @param errno error number of either sign; one that `ERRNO` does not have becomes EIO
+   * @param op the call that is refused
+   * @param details what is known beyond the number
+   */
   constructor(errno: number, op: string, details: KvmErrorDetails = {}) {
     const code = CODES.get(Math.abs(errno)) ?? "EIO";
     const entry = details.index === undefined ? "" : ` (entry ${details.index})`;

@@ -22,6 +22,7 @@ export type GuestHoleKind = "no-slot" | "device" | "read-only" | "no-host" | "cr
 
 /** An access that met no memory: what an emulator makes an MMIO exit of. One object, used again each time. */
 export interface GuestHole {
+  /** Why it was not done. */
   kind: GuestHoleKind;
   /** First byte of the access; of a block, its first byte that was not transferred. */
   gpa: number;
@@ -29,9 +30,11 @@ export interface GuestHole {
   bytes: number;
   /** First byte that is no memory: `gpa`, unless the access crosses into the hole. */
   at: number;
+  /** A store; false: a load. */
   write: boolean;
-  /** Device whose window `at` is in, and the byte of its registers; 0 if it is in none. */
+  /** Device whose window `at` is in; 0 if it is in none. */
   device: number;
+  /** Byte of that device's registers; 0 without. */
   offset: number;
   /** What was to be written by a typed store, else 0. */
   value: number | bigint;

@@ -42,12 +42,15 @@ function unitsOf(run: Run, bytes: number): Units {
 export class GuestAtomics {
   readonly #access: GuestAccess;
 
-  /** Made by GuestMemory. */
+  /**
+   * Made by GuestMemory.
+   * @internal
+   */
   constructor(access: GuestAccess) {
     this.#access = access;
   }
 
-  /** @throws RangeError for an address that is not aligned, KvmError EFAULT as all accesses */
+  /** The value. @throws RangeError for an address that is not aligned, KvmError EFAULT as all accesses */
   load<B extends AtomicBits>(gpa: number, bits: B): AtomicValue<B> {
     return this.#operate("load", gpa, bits, undefined, (units, i) => Atomics.load(units as Uint32Array, i));
   }
@@ -59,32 +62,32 @@ export class GuestAtomics {
     );
   }
 
-  /** @throws as load */
+  /** Add `value`, modulo 2 to the power of `bits`. @throws as load */
   add<B extends AtomicBits>(gpa: number, bits: B, value: AtomicValue<B>): AtomicValue<B> {
     return this.#operate("add", gpa, bits, value, (units, i, by) => Atomics.add(units as Uint32Array, i, by));
   }
 
-  /** @throws as load */
+  /** Subtract `value`, modulo 2 to the power of `bits`. @throws as load */
   sub<B extends AtomicBits>(gpa: number, bits: B, value: AtomicValue<B>): AtomicValue<B> {
     return this.#operate("sub", gpa, bits, value, (units, i, by) => Atomics.sub(units as Uint32Array, i, by));
   }
 
-  /** @throws as load */
+  /** Bitwise and with `value`. @throws as load */
   and<B extends AtomicBits>(gpa: number, bits: B, value: AtomicValue<B>): AtomicValue<B> {
     return this.#operate("and", gpa, bits, value, (units, i, by) => Atomics.and(units as Uint32Array, i, by));
   }
 
-  /** @throws as load */
+  /** Bitwise or with `value`. @throws as load */
   or<B extends AtomicBits>(gpa: number, bits: B, value: AtomicValue<B>): AtomicValue<B> {
     return this.#operate("or", gpa, bits, value, (units, i, by) => Atomics.or(units as Uint32Array, i, by));
   }
 
-  /** @throws as load */
+  /** Bitwise exclusive or with `value`. @throws as load */
   xor<B extends AtomicBits>(gpa: number, bits: B, value: AtomicValue<B>): AtomicValue<B> {
     return this.#operate("xor", gpa, bits, value, (units, i, by) => Atomics.xor(units as Uint32Array, i, by));
   }
 
-  /** @throws as load */
+  /** Put `value` there. @throws as load */
   exchange<B extends AtomicBits>(gpa: number, bits: B, value: AtomicValue<B>): AtomicValue<B> {
     return this.#operate("exchange", gpa, bits, value, (units, i, by) =>
       Atomics.exchange(units as Uint32Array, i, by),

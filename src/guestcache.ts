@@ -32,7 +32,10 @@ export class GuestCache {
   /** Of a range within one page that has host memory; undefined for any other, which is looked up each time. */
   #run: Run | undefined;
 
-  /** Made by GuestMemory. */
+  /**
+   * Made by GuestMemory.
+   * @internal
+   */
   constructor(target: AccessTarget) {
     const { wasm, reader, section } = target;
     this.#pageBytes = 2 ** target.pageShift;

@@ -32,7 +32,8 @@ export interface GuestMemoryOptions {
 /**
  * The bytes of guest memory. All addresses are in bytes and need no alignment, except for atomic operations. A typed
  * access is done whole or not at all. One that meets a hole asks `onHole`, else it is a KvmError EFAULT whose `hole`
- * tells where and why. A write marks its pages dirty, after the bytes are there.
+ * tells where and why. A write marks its pages dirty, after the bytes are there. Typed accesses are big-endian unless
+ * `littleEndian` is true, as those of DataView.
  */
 export class GuestMemory {
   /** Atomic operations, for guest memory that other threads or the guest itself use at the same time. */
@@ -50,7 +51,10 @@ export class GuestMemory {
   #writeView = NO_VIEW;
   #writeLogged = false;
 
-  /** Made by `engine.guestMemory`. */
+  /**
+   * Made by `engine.guestMemory`.
+   * @internal
+   */
   constructor(target: AccessTarget) {
     this.#access = new GuestAccess(target);
     this.#section = target.section;
@@ -203,6 +207,7 @@ export class GuestMemory {
 
   // ---- typed loads, as DataView's ----
 
+  /** Load an unsigned byte. @throws KvmError EFAULT at a hole, without `onHole` */
   getUint8(gpa: number): number {
     const at = gpa - this.#readBase;
     if (at >= 0 && at < this.#readBytes.length) return this.#readView.getUint8(at);
@@ -210,6 +215,7 @@ export class GuestMemory {
     return this.#scratch.getUint8(0);
   }
 
+  /** Load a signed byte. @throws KvmError EFAULT at a hole, without `onHole` */
   getInt8(gpa: number): number {
     const at = gpa - this.#readBase;
     if (at >= 0 && at < this.#readBytes.length) return this.#readView.getInt8(at);
@@ -217,6 +223,7 @@ export class GuestMemory {
     return this.#scratch.getInt8(0);
   }
 
+  /** Load an unsigned 16-bit integer. @throws KvmError EFAULT at a hole, without `onHole` */
   getUint16(gpa: number, littleEndian?: boolean): number {
     const at = gpa - this.#readBase;
     if (at >= 0 && at < this.#readBytes.length - 1) return this.#readView.getUint16(at, littleEndian);
@@ -224,6 +231,7 @@ export class GuestMemory {
     return this.#scratch.getUint16(0, littleEndian);
   }
 
+  /** Load a signed 16-bit integer. @throws KvmError EFAULT at a hole, without `onHole` */
   getInt16(gpa: number, littleEndian?: boolean): number {
     const at = gpa - this.#readBase;
     if (at >= 0 && at < this.#readBytes.length - 1) return this.#readView.getInt16(at, littleEndian);
@@ -231,6 +239,7 @@ export class GuestMemory {
     return this.#scratch.getInt16(0, littleEndian);
   }
 
+  /** Load an unsigned 32-bit integer. @throws KvmError EFAULT at a hole, without `onHole` */
   getUint32(gpa: number, littleEndian?: boolean): number {
     const at = gpa - this.#readBase;
     if (at >= 0 && at < this.#readBytes.length - 3) return this.#readView.getUint32(at, littleEndian);
@@ -238,6 +247,7 @@ export class GuestMemory {
     return this.#scratch.getUint32(0, littleEndian);
   }
 
+  /** Load a signed 32-bit integer. @throws KvmError EFAULT at a hole, without `onHole` */
   getInt32(gpa: number, littleEndian?: boolean): number {
     const at = gpa - this.#readBase;
     if (at >= 0 && at < this.#readBytes.length - 3) return this.#readView.getInt32(at, littleEndian);
@@ -245,6 +255,7 @@ export class GuestMemory {
     return this.#scratch.getInt32(0, littleEndian);
   }
 
+  /** Load a 32-bit float. @throws KvmError EFAULT at a hole, without `onHole` */
   getFloat32(gpa: number, littleEndian?: boolean): number {
     const at = gpa - this.#readBase;
     if (at >= 0 && at < this.#readBytes.length - 3) return this.#readView.getFloat32(at, littleEndian);
@@ -252,6 +263,7 @@ export class GuestMemory {
     return this.#scratch.getFloat32(0, littleEndian);
   }
 
+  /** Load a 64-bit float. @throws KvmError EFAULT at a hole, without `onHole` */
   getFloat64(gpa: number, littleEndian?: boolean): number {
     const at = gpa - this.#readBase;
     if (at >= 0 && at < this.#readBytes.length - 7) return this.#readView.getFloat64(at, littleEndian);
@@ -259,6 +271,7 @@ export class GuestMemory {
     return this.#scratch.getFloat64(0, littleEndian);
   }
 
+  /** Load an unsigned 64-bit integer. @throws KvmError EFAULT at a hole, without `onHole` */
   getBigUint64(gpa: number, littleEndian?: boolean): bigint {
     const at = gpa - this.#readBase;
     if (at >= 0 && at < this.#readBytes.length - 7) return this.#readView.getBigUint64(at, littleEndian);
@@ -266,6 +279,7 @@ export class GuestMemory {
     return this.#scratch.getBigUint64(0, littleEndian);
   }
 
+  /** Load a signed 64-bit integer. @throws KvmError EFAULT at a hole, without `onHole` */
   getBigInt64(gpa: number, littleEndian?: boolean): bigint {
     const at = gpa - this.#readBase;
     if (at >= 0 && at < this.#readBytes.length - 7) return this.#readView.getBigInt64(at, littleEndian);
@@ -275,6 +289,7 @@ export class GuestMemory {
 
   // ---- typed stores, as DataView's ----
 
+  /** Store an unsigned byte. @throws as its load */
   setUint8(gpa: number, value: number): void {
     const at = gpa - this.#writeBase;
     if (at >= 0 && at < this.#writeBytes.length) {
@@ -286,6 +301,7 @@ export class GuestMemory {
     this.#slow("setUint8", gpa, 1, true);
   }
 
+  /** Store a signed byte. @throws as its load */
   setInt8(gpa: number, value: number): void {
     const at = gpa - this.#writeBase;
     if (at >= 0 && at < this.#writeBytes.length) {
@@ -297,6 +313,7 @@ export class GuestMemory {
     this.#slow("setInt8", gpa, 1, true);
   }
 
+  /** Store an unsigned 16-bit integer. @throws as its load */
   setUint16(gpa: number, value: number, littleEndian?: boolean): void {
     const at = gpa - this.#writeBase;
     if (at >= 0 && at < this.#writeBytes.length - 1) {
@@ -308,6 +325,7 @@ export class GuestMemory {
     this.#slow("setUint16", gpa, 2, true, littleEndian);
   }
 
+  /** Store a signed 16-bit integer. @throws as its load */
   setInt16(gpa: number, value: number, littleEndian?: boolean): void {
     const at = gpa - this.#writeBase;
     if (at >= 0 && at < this.#writeBytes.length - 1) {
@@ -319,6 +337,7 @@ export class GuestMemory {
     this.#slow("setInt16", gpa, 2, true, littleEndian);
   }
 
+  /** Store an unsigned 32-bit integer. @throws as its load */
   setUint32(gpa: number, value: number, littleEndian?: boolean): void {
     const at = gpa - this.#writeBase;
     if (at >= 0 && at < this.#writeBytes.length - 3) {
@@ -330,6 +349,7 @@ export class GuestMemory {
     this.#slow("setUint32", gpa, 4, true, littleEndian);
   }
 
+  /** Store a signed 32-bit integer. @throws as its load */
   setInt32(gpa: number, value: number, littleEndian?: boolean): void {
     const at = gpa - this.#writeBase;
     if (at >= 0 && at < this.#writeBytes.length - 3) {
@@ -341,6 +361,7 @@ export class GuestMemory {
     this.#slow("setInt32", gpa, 4, true, littleEndian);
   }
 
+  /** Store a 32-bit float. @throws as its load */
   setFloat32(gpa: number, value: number, littleEndian?: boolean): void {
     const at = gpa - this.#writeBase;
     if (at >= 0 && at < this.#writeBytes.length - 3) {
@@ -352,6 +373,7 @@ export class GuestMemory {
     this.#slow("setFloat32", gpa, 4, true, littleEndian);
   }
 
+  /** Store a 64-bit float. @throws as its load */
   setFloat64(gpa: number, value: number, littleEndian?: boolean): void {
     const at = gpa - this.#writeBase;
     if (at >= 0 && at < this.#writeBytes.length - 7) {
@@ -363,6 +385,7 @@ export class GuestMemory {
     this.#slow("setFloat64", gpa, 8, true, littleEndian);
   }
 
+  /** Store an unsigned 64-bit integer. @throws as its load */
   setBigUint64(gpa: number, value: bigint, littleEndian?: boolean): void {
     const at = gpa - this.#writeBase;
     if (at >= 0 && at < this.#writeBytes.length - 7) {
@@ -374,6 +397,7 @@ export class GuestMemory {
     this.#slow("setBigUint64", gpa, 8, true, littleEndian);
   }
 
+  /** Store a signed 64-bit integer. @throws as its load */
   setBigInt64(gpa: number, value: bigint, littleEndian?: boolean): void {
     const at = gpa - this.#writeBase;
     if (at >= 0 && at < this.#writeBytes.length - 7) {

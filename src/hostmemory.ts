@@ -14,8 +14,9 @@ export type HostMemory = ArrayBuffer | SharedArrayBuffer | WebAssembly.Memory;
 
 /** A memory and the host address that its first byte stands for. */
 export interface HostRange {
+  /** The bytes. */
   readonly memory: HostMemory;
-  /** A multiple of 8, so that what is aligned for the guest is aligned in the buffer. */
+  /** Host address of its first byte, a multiple of 8: what is aligned for the guest is aligned in the buffer. */
   readonly hostAddr: number;
 }
 

@@ -1,6 +1,8 @@
 /**
  * memslots: guest memory maps for emulators and VMMs, after Linux KVM's memslots, whose list of updates is
  * one atomic change.
+ *
+ * @module memslots
  */
 export type { Build, EngineCapabilities } from "./capabilities.js";
 export type { ChangedRange } from "./changed.js";
@@ -12,7 +14,7 @@ export { ERRNO, type ErrnoCode, KvmError, type KvmErrorDetails } from "./errno.j
 export type { FlatViewOptions, FlatViewSource } from "./flatview/addressspaces.js";
 export type { ListenerOptions, MemoryListener, MemorySection } from "./flatview/listeners.js";
 export type { GuestHole, GuestHoleKind, HoleHandler } from "./guestaccess.js";
-export type { AtomicBits, GuestAtomics } from "./guestatomics.js";
+export type { AtomicBits, AtomicValue, GuestAtomics } from "./guestatomics.js";
 export type { GuestCache } from "./guestcache.js";
 export type { GuestMemory, GuestMemoryOptions } from "./guestmemory.js";
 export type { HostMemory, HostRange } from "./hostmemory.js";
@@ -21,7 +23,7 @@ export type { ReaderState } from "./readers.js";
 export type { RecordedBlock, RecordOptions } from "./recorder.js";
 export type { MappedRegion, Region2Like, RegionLike } from "./region.js";
 export { mergeSlots, resizeSlot, type Slot, type SlotBounds, setReadonly, splitSlot } from "./slots.js";
-export type { SupervisedWorker } from "./supervise.js";
+export type { ExitingWorker, PostedWorker, SupervisedWorker } from "./supervise.js";
 export * from "./uapi.js";
 export type { Vcpu, VcpuOptions, VcpuStats } from "./vcpu.js";
-export type { DeviceWindow, HostWindow, MmioWindow, Resolved } from "./windows.js";
+export type { DeviceByte, DeviceWindow, HostByte, HostWindow, MmioWindow, Resolved } from "./windows.js";

@@ -9,7 +9,9 @@ export interface ReaderState {
   readonly reader: number;
   /** Token of the thread that owns it; what `engine.reap` wants after its death. */
   readonly owner: number;
+  /** "vcpu": claimed by `engine.vcpu`; "thread": of a thread's one-shot calls. */
   readonly kind: "vcpu" | "thread";
+  /** Address space of its lookups. */
   readonly asId: number;
   /** In a read section. */
   readonly inside: boolean;
@@ -17,8 +19,9 @@ export interface ReaderState {
   readonly behind: boolean;
   /** Asked to leave its section, see `engine.kick`. */
   readonly kicked: boolean;
-  /** Sections entered, and lookups that found no slot, since it was claimed. */
+  /** Sections entered since it was claimed. */
   readonly sections: number;
+  /** Lookups that found no slot since it was claimed. */
   readonly misses: number;
 }
 

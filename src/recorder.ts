@@ -16,6 +16,7 @@ const PAGE_SHIFT = 12;
 export interface RecordedBlock {
   /** Host address of its first byte. */
   readonly host: number;
+  /** Its size. */
   readonly bytes: number;
 }
 

@@ -5,10 +5,22 @@
  */
 import type { EngineHandle } from "./engine.js";
 
+/** A worker of node:worker_threads, as far as it is needed here. */
+export interface ExitingWorker {
+  /** Call `listener` once when the thread is gone. */
+  once(event: "exit", listener: () => void): unknown;
+}
+
+/** A page's Worker, as far as it is needed here. */
+export interface PostedWorker {
+  /** Only looked for. */
+  postMessage(message: unknown): void;
+  /** Only looked for: what a MessagePort of node:worker_threads has not. */
+  onmessageerror: unknown;
+}
+
 /** A worker of node:worker_threads, or a page's Worker. */
-export type SupervisedWorker =
-  | { once(event: "exit", listener: () => void): unknown }
-  | { postMessage(message: unknown): void; onmessageerror: unknown };
+export type SupervisedWorker = ExitingWorker | PostedWorker;
 
 /** Life locks of this thread: it may attach more than once, and a lock is taken once. */
 const taken = new Map<string, Promise<void>>();

@@ -1,6 +1,8 @@
 /**
  * Constants and structs of include/uapi/linux/kvm.h as far as memslots go, and their codecs.
  * Struct bytes are little-endian, as on every machine that KVM runs on here.
+ *
+ * @module memslots/uapi
  */
 import { KvmError } from "./errno.js";
 

@@ -15,7 +15,9 @@ export interface VcpuOptions {
 
 /** Counters of a vCPU. */
 export interface VcpuStats {
+  /** Sections entered since the vCPU was made; nested ones are one. */
   readonly sections: number;
+  /** Lookups that found no slot since then. */
   readonly misses: number;
 }
 

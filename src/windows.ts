@@ -16,7 +16,9 @@ import { putU64, show, toU32 } from "./region.js";
 
 /** Registers of a device. Addresses and sizes in bytes, of any alignment. */
 export interface DeviceWindow {
+  /** First guest address. */
   readonly gpa: number;
+  /** Size, above 0. */
   readonly bytes: number;
   /** Number of the device, below 2^32: all threads know devices by their numbers. */
   readonly device: number;
@@ -24,9 +26,11 @@ export interface DeviceWindow {
   readonly offset?: number;
 }
 
-/** Host memory that is too small or too crooked for a slot. */
+/** Host memory that is too small or too crooked for a slot. Addresses and sizes in bytes, of any alignment. */
 export interface HostWindow {
+  /** First guest address. */
   readonly gpa: number;
+  /** Size, above 0. */
   readonly bytes: number;
   /** Host address of the byte at `gpa`. */
   readonly hva: number;
@@ -34,13 +38,25 @@ export interface HostWindow {
   readonly readonly?: boolean;
 }
 
+/** What lies beside the slots, to the byte. */
 export type MmioWindow = DeviceWindow | HostWindow;
 
-/** Where a byte is: host memory, or a device and the byte of its registers. */
-export type Resolved =
-  | { readonly hva: number }
-  | { readonly device: number; readonly offset: number }
-  | undefined;
+/** A byte of host memory. */
+export interface HostByte {
+  /** Host address. */
+  readonly hva: number;
+}
+
+/** A byte of a device's registers. */
+export interface DeviceByte {
+  /** Number of the device, as in its window. */
+  readonly device: number;
+  /** Byte of its registers, from 0 on. */
+  readonly offset: number;
+}
+
+/** Where a byte is: host memory, or a device and the byte of its registers; undefined: nothing is there. */
+export type Resolved = HostByte | DeviceByte | undefined;
 
 /** The windows of one address space as words of struct Window, ascending. */
 export interface EncodedWindows {

@@ -6,6 +6,7 @@ import { MemoryRegion } from "./memoryregion.js";
 
 const MIB = 0x10_0000;
 
+/** The A20 gate of a PC: while it is shut, each odd MiB shows the even one below it. */
 export class A20Gate {
   /** Root of the address space behind the gate. */
   readonly root = MemoryRegion.container("a20", 2n ** 64n);

@@ -4,7 +4,9 @@
  */
 import type { MemoryRegion } from "./memoryregion.js";
 
+/** A PCI base address register: a region that appears in its space while the guest maps it. */
 export class Bar {
+  /** What it shows. */
   readonly region: MemoryRegion;
   readonly #space: MemoryRegion;
 

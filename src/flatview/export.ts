@@ -14,27 +14,43 @@ import type { FlatRange } from "./render.js";
 
 /** A range as JSON. Numbers that may exceed 2^53 are strings "0x...". */
 export interface FlatRangeJson {
+  /** First guest byte. */
   readonly start: string;
+  /** Bytes. */
   readonly size: string;
+  /** Byte of the region at `start`. */
   readonly offset: string;
   /** Place in `regions`. */
   readonly region: number;
+  /** Guest writes are refused. */
   readonly readonly?: true;
+  /** A romDevice in its readable mode. */
   readonly romd?: true;
+  /** A dirty log is kept. */
   readonly log?: true;
 }
 
+/** A region as JSON, without the tree around it. */
 export interface RegionJson {
+  /** As in the tree. */
   readonly name: string;
+  /** Never "container" or "alias", which answer for nothing themselves. */
   readonly kind: RegionKind;
+  /** Bytes, "0x...". */
   readonly size: string;
+  /** Order among what overlaps, highest first. */
   readonly priority: number;
+  /** Host address of its first byte, "0x..."; ram, ramDevice, rom, romDevice. */
   readonly host?: string;
+  /** Number of its device; io, romDevice. */
   readonly device?: number;
 }
 
+/** A FlatView as JSON. */
 export interface FlatViewJson {
+  /** Regions that answer for something. */
   readonly regions: readonly RegionJson[];
+  /** What they answer for, ascending. */
   readonly ranges: readonly FlatRangeJson[];
 }
 
@@ -119,6 +135,7 @@ export interface KvmRegionsOptions {
   readonly pageShift?: number;
   /** 52 if not given. */
   readonly maxPhysAddrBits?: number;
+  /** As `protectSections` of `engine.setFlatView`; off if not given. */
   readonly protectSections?: boolean;
 }
 

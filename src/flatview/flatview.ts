@@ -7,7 +7,12 @@
 import { MemoryRegion } from "./memoryregion.js";
 import { endOf, type FlatRange, renderRoot } from "./render.js";
 
+/**
+ * What a guest sees of an address space: ranges, ascending and apart, each answered for by one region. Immutable.
+ * Mirrors struct FlatView (QEMU system/memory.c).
+ */
 export class FlatView {
+  /** Ascending by guest address; what lies between them answers nothing. */
   readonly ranges: readonly FlatRange[];
 
   private constructor(ranges: readonly FlatRange[]) {

@@ -11,6 +11,7 @@
 import { MemoryRegion } from "./memoryregion.js";
 import { linesOf, ParseError } from "./parseerror.js";
 
+/** Where the ranges of a text of /proc/iomem lead. */
 export interface IomemOptions {
   /** Host address of a range of RAM; if not given, guest address 0 is at 0x100000000000. */
   host?: (start: bigint, bytes: bigint) => number;

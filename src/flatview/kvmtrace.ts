@@ -18,12 +18,15 @@ export interface TracedUpdate {
   readonly time: number | undefined;
   /** Address space << 16 | id. */
   readonly slot: number;
+  /** KVM_MEM_* bits. */
   readonly flags: number;
+  /** First guest address, in bytes. */
   readonly guestPhysAddr: bigint;
-  /** 0 deletes. */
+  /** Bytes; 0 deletes. */
   readonly memorySize: bigint;
+  /** Host address of the first byte. */
   readonly userspaceAddr: bigint;
-  /** What the ioctl answered. */
+  /** What the ioctl answered: 0, or a negated errno. */
   readonly ret: number;
 }
 

@@ -16,28 +16,43 @@ import type { FlatRange } from "./render.js";
 
 /** A range as a listener is told of it: plain data, that can be posted to another thread. Bytes. */
 export interface MemorySection {
+  /** Address space. */
   readonly asId: number;
+  /** First guest address. */
   readonly gpa: bigint;
+  /** Size, above 0. */
   readonly size: bigint;
-  /** Name and kind of the region that answers, and the byte of it at `gpa`. */
+  /** Name of the region that answers. */
   readonly name: string;
+  /** What that region is. */
   readonly kind: FlatRange["region"]["kind"];
+  /** Byte of that region at `gpa`. */
   readonly offset: bigint;
   /** Host address of `gpa`, or undefined if the range is a device's. */
   readonly hva: number | undefined;
+  /** Number of the region's device; undefined for memory that has none. */
   readonly device: number | undefined;
+  /** Guest writes are refused. */
   readonly readonly: boolean;
+  /** A dirty log is kept. */
   readonly log: boolean;
 }
 
 /** Each function is optional. What they throw comes out of the commit, which is in force all the same. */
 export interface MemoryListener {
+  /** Changes follow. */
   begin?(): void;
+  /** A range that is new, or different from what was there. */
   regionAdd?(section: MemorySection): void;
+  /** A range that is gone, or different now. */
   regionDel?(section: MemorySection): void;
+  /** A range that stays as it is. */
   regionNop?(section: MemorySection): void;
+  /** A range that stays, or is new, keeps a dirty log from now on. */
   logStart?(section: MemorySection): void;
+  /** A range that stays keeps none any more. */
   logStop?(section: MemorySection): void;
+  /** All has been told. */
   commit?(): void;
 }
 
@@ -55,7 +70,8 @@ interface Entry {
   readonly priority: number;
 }
 
-type RegionEvent = "regionAdd" | "regionDel" | "regionNop" | "logStart" | "logStop";
+/** What a section is told of as: a function of MemoryListener. */
+export type RegionEvent = "regionAdd" | "regionDel" | "regionNop" | "logStart" | "logStop";
 
 /** A step of an address space from one view to the next. */
 export interface ViewChange {
@@ -170,6 +186,7 @@ export class Listeners {
 
 /** What a listener was told between begin and commit, as one message. */
 export interface ListenerMessage {
+  /** Function of the listener and its argument, in order. */
   readonly events: readonly (readonly [RegionEvent, MemorySection])[];
 }
 

@@ -19,9 +19,13 @@ import { endOf, type FlatRange } from "./render.js";
 
 /** A slot without a number. Bytes. */
 export interface SlotRange {
+  /** First guest address, a multiple of the page size. */
   readonly guestPhysAddr: number;
+  /** Size, a multiple of the page size; 0 deletes. */
   readonly memorySize: number;
+  /** Host address of the first byte, a multiple of the page size. */
   readonly userspaceAddr: number;
+  /** KVM_MEM_* bits. */
   readonly flags: number;
 }
 

@@ -47,7 +47,9 @@ interface Backing {
 
 /** A region of guest memory. Made by the static functions. */
 export class MemoryRegion {
+  /** For messages and dumps; need not be the only one. */
   readonly name: string;
+  /** What answers for its bytes. */
   readonly kind: RegionKind;
   /** Host address of its first byte; ram, ramDevice, rom, romDevice. */
   readonly host: number | undefined;
@@ -132,9 +134,11 @@ export class MemoryRegion {
   get address(): bigint {
     return this.#address;
   }
+  /** Order among what overlaps in its container, highest first. */
   get priority(): number {
     return this.#priority;
   }
+  /** It is seen; off, nothing of it is. */
   get enabled(): boolean {
     return this.#enabled;
   }
@@ -154,6 +158,7 @@ export class MemoryRegion {
   get targetOffset(): bigint {
     return this.#targetOffset;
   }
+  /** What it lies in; undefined if in nothing. */
   get container(): MemoryRegion | undefined {
     return this.#container;
   }
@@ -232,6 +237,7 @@ export class MemoryRegion {
     container.addSubregion(first, this, this.#priority);
   }
 
+  /** Change its size, in bytes. @throws TypeError, RangeError beyond 2^64 */
   setSize(size: number | bigint): void {
     this.#size = checkSize(size);
   }

@@ -23,7 +23,9 @@ import { endOf, type FlatRange } from "./render.js";
 
 /** An address space that shows a view. */
 export interface MtreeSpace {
+  /** As in `AS "memory"`. */
   readonly name: string;
+  /** Name of its root region. */
   readonly root: string;
   /** The region that the root is an alias of. */
   readonly alias?: string;
@@ -33,9 +35,11 @@ export interface MtreeSpace {
 export interface MtreeView {
   /** As in `FlatView #0`. */
   readonly number: number;
+  /** Address spaces that show it. */
   readonly spaces: readonly MtreeSpace[];
   /** Name of the root region, or "(none)". */
   readonly root: string;
+  /** Its ranges. */
   readonly view: FlatView;
   /** Ranges that have a slot are marked KVM. */
   readonly kvm: boolean;

@@ -32,6 +32,7 @@ function facesOf(ram: MemoryRegion, pci: MemoryRegion, start: number, bytes: num
   ];
 }
 
+/** The programmable attribute map of a PC: which parts of 0xC0000-0xFFFFF are RAM, read-only RAM, or the PCI bus. */
 export class Pam {
   readonly #pieces: readonly (readonly MemoryRegion[])[];
 

@@ -1,10 +1,13 @@
 /** A text that is not what it should be. */
 export class ParseError extends Error {
+  /** "ParseError". */
   override readonly name = "ParseError";
   /** Counted from 1. */
   readonly line: number;
+  /** What is wrong with the line. */
   readonly reason: string;
 
+  /** An error in `line`, counted from 1. */
   constructor(line: number, reason: string) {
     super(`line ${line}: ${reason}`);
     this.line = line;

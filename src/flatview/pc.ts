@@ -25,7 +25,9 @@ const CHIPSETS = {
   q35: { pam: 0x90, smram: 0x9d, esmramc: 0x9e, split: 0xb000_0000, low: 0x8000_0000 },
 } as const;
 
+/** What a PC is made of. */
 export interface PcOptions {
+  /** Host bridge: PAM and SMRAM registers, and how much RAM fits below 4 GiB. */
   readonly chipset: keyof typeof CHIPSETS;
   /** All of its RAM, as one block. */
   readonly ram: MemoryRegion;
@@ -37,6 +39,7 @@ export interface PcOptions {
   readonly holeDevice?: number;
 }
 
+/** The memory of a PC, moved about by the configuration registers of its chipset as the guest writes them. */
 export class Pc {
   /** Root of address space 0. */
   readonly system = MemoryRegion.container("system", 2n ** 64n);

@@ -17,6 +17,7 @@ import type { SlotRange } from "./mapping.js";
 
 /** A slot with its number, address space << 16 | id. */
 export interface NumberedSlot extends SlotRange {
+  /** Slot number. */
   readonly slot: number;
 }
 

@@ -10,7 +10,9 @@ import { ADDRESS_SPACE_BYTES, type MemoryRegion } from "./memoryregion.js";
 
 /** Guest bytes that one region answers for in one way. */
 export interface FlatRange {
+  /** First guest byte. */
   readonly start: bigint;
+  /** Bytes, above 0. */
   readonly size: bigint;
   /** The region itself, never an alias or a container. */
   readonly region: MemoryRegion;

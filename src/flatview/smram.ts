@@ -25,8 +25,11 @@ const T_EN = 0x01;
 
 /** What SMRAM is laid over. */
 export interface SmramParts {
+  /** Root of address space 0. */
   readonly system: MemoryRegion;
+  /** All RAM, as one block. */
   readonly ram: MemoryRegion;
+  /** The PCI bus, which answers at 0xA0000 while SMRAM is closed. */
   readonly pci: MemoryRegion;
   /** Bytes of RAM below 4 GiB; TSEG ends there. */
   readonly lowBytes: number;
@@ -36,6 +39,7 @@ export interface SmramParts {
   readonly extendedTsegMib: number;
 }
 
+/** System management RAM of a PC: seen in system management mode alone, or by all while the guest fills it. */
 export class Smram {
   /** Root of the address space of a CPU in SMM. */
   readonly smm = MemoryRegion.container("memory", 2n ** 64n);
@@ -51,6 +55,7 @@ export class Smram {
   #smram = 0;
   #esmramc = 0;
 
+  /** Lay it over `system`: closed, unlocked, no TSEG. */
   constructor({ system, ram, pci, lowBytes, holeDevice, extendedTsegMib }: SmramParts) {
     const window = (name: string, of: MemoryRegion) => MemoryRegion.alias(name, of, SMRAM_BASE, SMRAM_BYTES);
     this.#lowBytes = lowBytes;

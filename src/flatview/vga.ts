@@ -14,9 +14,11 @@ export interface VgaBank {
   readonly address: number;
   /** Byte of the video memory there. */
   readonly offset: number;
+  /** Bytes. */
   readonly bytes: number;
 }
 
+/** The VGA window 0xA0000-0xBFFFF of a device, and the banks of video memory shown in it. */
 export class VgaWindow {
   /** The device's part. */
   readonly region: MemoryRegion;
