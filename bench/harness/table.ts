@@ -59,7 +59,8 @@ function short(value: number): string {
   return value.toPrecision(3);
 }
 
-function columns(lines: readonly (readonly string[])[]): string {
+/** Lines of cells, each column as wide as its widest; the first line is the head. */
+export function columns(lines: readonly (readonly string[])[]): string {
   const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
   const padded = lines.map((line) =>
     line

@@ -5,43 +5,17 @@ import * as assert from "uvu/assert";
 import { assemble } from "../../examples/mappers/nes/assembler.js";
 import { Banks } from "../../examples/mappers/nes/banks.js";
 import { BOARDS, cartridge } from "../../examples/mappers/nes/boards.js";
-import { fold, stateOf } from "../../examples/mappers/nes/fingerprint.js";
-import { Nes } from "../../examples/mappers/nes/jsnes.js";
-import { SlotNes } from "../../examples/mappers/nes/machine.js";
+import { alone, type Console, onSlots, run } from "../../examples/mappers/nes/frames.js";
 import { OPCODES } from "../../examples/mappers/nes/opcodes.js";
 
 const FRAMES = 24;
-
-interface Run {
-  readonly nes: Nes;
-  readonly pictures: number[];
-}
-
-function original(rom: Uint8Array): Run {
-  const pictures: number[] = [];
-  const nes = new Nes({ emulateSound: false, onFrame: (picture) => pictures.push(fold(picture)) });
-  nes.loadROM(rom);
-  return { nes, pictures };
-}
-
-async function onSlots(rom: Uint8Array): Promise<Run & { nes: SlotNes }> {
-  const pictures: number[] = [];
-  const options = { emulateSound: false, onFrame: (picture: Uint32Array) => pictures.push(fold(picture)) };
-  return { nes: await SlotNes.create(rom, options), pictures };
-}
-
-/** The pictures of some frames, and what the machine has come to. */
-function run({ nes, pictures }: Run, frames = FRAMES): number[] {
-  for (let i = 0; i < frames; i++) nes.frame();
-  return [...pictures.splice(0), stateOf(nes)];
-}
 
 function boardNamed(name: string) {
   return BOARDS.find((board) => board.name === name)!;
 }
 
 /** What jsnes alone makes of each board. */
-const expected = new Map(BOARDS.map((board) => [board.name, run(original(cartridge(board)))]));
+const expected = new Map(BOARDS.map((board) => [board.name, run(alone(cartridge(board)), FRAMES)]));
 
 const boards = suite("boards");
 
@@ -49,15 +23,15 @@ for (const board of BOARDS) {
   boards(`${board.name}: every picture and the final state as jsnes alone`, async () => {
     // The first frames show nothing yet; the others differ from one another.
     assert.ok(new Set(expected.get(board.name)).size > FRAMES / 2, "the program draws too little");
-    assert.equal(run(await onSlots(cartridge(board))), expected.get(board.name));
+    assert.equal(run(await onSlots(cartridge(board)), FRAMES), expected.get(board.name));
   });
 }
 
 /** True if the pictures are others than those of jsnes, or the program has run into something else. */
-function differs(broken: Run, name: string): boolean {
+function differs(broken: Console, name: string): boolean {
   try {
     const right = expected.get(name)!;
-    return run(broken).some((value, i) => value !== right[i]);
+    return run(broken, FRAMES).some((value, i) => value !== right[i]);
   } catch (error) {
     return /crashed/.test(String(error));
   }
@@ -175,7 +149,7 @@ for (const name of ["NROM", "MMC1", "MMC3", "GxROM"]) {
 }
 
 states("a state of jsnes alone has no banks", async () => {
-  const plain = original(cartridge(boardNamed("UxROM")));
+  const plain = alone(cartridge(boardNamed("UxROM")));
   const { nes } = await onSlots(cartridge(boardNamed("UxROM")));
   assert.throws(() => nes.fromJSON(plain.nes.toJSON()), /without slots/);
 });
@@ -185,7 +159,7 @@ states("the next cartridge may be another board, of no more bytes", async () => 
   run({ nes, pictures }, 10);
   const rom = cartridge(boardNamed("MMC3"));
   nes.loadROM(rom);
-  assert.equal(run({ nes, pictures }), run(original(rom)));
+  assert.equal(run({ nes, pictures }, FRAMES), run(alone(rom), FRAMES));
   const small = await onSlots(cartridge(boardNamed("NROM")));
   assert.throws(() => small.nes.loadROM(rom), /must have \d+ bytes at most/);
 });
