@@ -110,6 +110,16 @@ export class GuestCode {
     return this.raw(0x83, 0xc4, data.length); // add esp, length
   }
 
+  /** Wait until the byte of RAM at `gpa` is not 0. */
+  waitFor(gpa: number): this {
+    return this.raw(0x80, 0x3d, ...littleEndian(gpa, 4), 0, 0x74, 0xf7); // again: cmp byte [gpa], 0; je again
+  }
+
+  /** Begin anew at the byte `start` of the code. */
+  repeatFrom(start: number): this {
+    return this.raw(0xe9, ...littleEndian(start - (this.bytes.length + 5) + 2 ** 32, 4));
+  }
+
   /** Read `gpa` `count` times. */
   readLoop(gpa: number, count: number, size: 1 | 4): this {
     this.raw(0xb9, ...littleEndian(count, 4)); // mov ecx, count

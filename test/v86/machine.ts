@@ -12,7 +12,7 @@ const require = createRequire(import.meta.url);
 export const V86_WASM = readFileSync(require.resolve("v86/build/v86.wasm"));
 
 /** A machine is stuck if it tells nothing for so long. */
-const WATCHDOG_MS = 60_000;
+const WATCHDOG_MS = 300_000;
 
 export function fileBuffer(path: string): ArrayBuffer {
   const { buffer, byteOffset, length } = readFileSync(path);
@@ -30,8 +30,8 @@ export class GuestMachine {
   /** Characters of the first serial port. */
   console = "";
   #kind: number | undefined;
-  #waiting = new Map<number, () => void>();
-  #called = new Set<number>();
+  readonly #waiting = new Map<number, () => void>();
+  readonly #called = new Set<number>();
 
   constructor(options: V86Options, actions: Actions = {}) {
     this.emulator = new V86({
@@ -64,10 +64,10 @@ export class GuestMachine {
     this.#waiting.get(action)?.();
   }
 
-  /** The guest has made this call. */
+  /** The guest has made this call, since it was last asked for. */
   called(action: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#called.has(action)) {
+      if (this.#called.delete(action)) {
         resolve();
         return;
       }
@@ -77,6 +77,8 @@ export class GuestMachine {
       }, WATCHDOG_MS);
       this.#waiting.set(action, () => {
         clearTimeout(watchdog);
+        this.#waiting.delete(action);
+        this.#called.delete(action);
         resolve();
       });
     });
