@@ -11,7 +11,7 @@
  * marked at its first write after a harvest, as KVM does by write protection, and further writes cost nothing.
  */
 import type { MemslotEngine } from "../engine.js";
-import { PAGE_MASK, Pages, SPLIT } from "./pages.js";
+import { PAGE_MASK, PAGE_SHIFT, PageTable, SPLIT } from "./pages.js";
 
 /** Registers of a device. `offset` is in bytes, `size` 1, 2 or 4; values are unsigned. */
 export interface MmioDevice {
@@ -40,117 +40,158 @@ export interface AccessTarget {
 }
 
 /** Guest accesses to the map. */
-export class Access {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  readonly #devices: readonly MmioDevice[];
-  readonly #reads: Pages;
-  readonly #writes: Pages;
-  readonly #v86: MemoryImports;
-
-  /** @param v86 v86's own handlers */
-  constructor({ engine, memory, devices }: AccessTarget, v86: MemoryImports) {
-    this.#bytes = memory;
-    this.#view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
-    this.#devices = devices;
-    this.#reads = new Pages(engine, false);
-    this.#writes = new Pages(engine, true);
-    this.#v86 = v86;
-  }
-
-  /** The map has changed. */
-  flush(): void {
-    this.#reads.flush();
-    this.#writes.flush();
-  }
-
-  /** A dirty log is about to be harvested: the next write to each page marks it again. */
-  protect(): void {
-    this.#writes.flush();
-  }
-
+export interface Access {
   /** What takes the place of v86's handlers. */
-  imports(): MemoryImports {
-    return {
-      mmap_read8: (addr) => this.#read8(addr),
-      mmap_read32: (addr) => this.#read32(addr),
-      mmap_write8: (addr, value) => this.#write8(addr, value),
-      mmap_write16: (addr, value) => this.#write16(addr, value),
-      mmap_write32: (addr, value) => this.#write32(addr, value),
-      mmap_write64: (addr, low, high) => {
-        this.#write32(addr, low);
-        this.#write32(addr + 4, high);
-      },
-      mmap_write128: (addr, ...dwords) => {
-        for (const [i, dword] of dwords.entries()) this.#write32(addr + 4 * i, dword);
-      },
-    };
-  }
+  readonly imports: MemoryImports;
+  /** The map has changed. */
+  flush(): void;
+  /** A dirty log is about to be harvested: the next write to each page marks it again. */
+  protect(): void;
+}
 
-  #read8(addr: number): number {
-    const host = this.#reads.host(addr >>> 0);
-    return host < 0 ? this.#readElsewhere(addr, 1) : this.#bytes[host + (addr & PAGE_MASK)]!;
-  }
+/**
+ * Closures over constants, not methods that look their fields up: an access costs little more than its call.
+ * @param v86 v86's own handlers
+ */
+export function createAccess({ engine, memory, devices }: AccessTarget, v86: MemoryImports): Access {
+  const reads = new PageTable(engine, false);
+  const writes = new PageTable(engine, true);
+  const imports = {
+    ...readImports(reads, memory, devices, v86),
+    ...writeImports(writes, memory, devices, v86),
+  };
+  return {
+    imports,
+    flush: () => {
+      reads.flush();
+      writes.flush();
+    },
+    protect: () => writes.flush(),
+  };
+}
 
-  #read32(addr: number): number {
-    const host = this.#reads.host(addr >>> 0);
-    return host < 0 ? this.#readElsewhere(addr, 4) : this.#view.getInt32(host + (addr & PAGE_MASK), true);
-  }
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
+}
 
-  #write8(addr: number, value: number): void {
-    const host = this.#writes.host(addr >>> 0);
-    if (host < 0) this.#writeElsewhere(addr, 1, value & 0xff);
-    else this.#bytes[host + (addr & PAGE_MASK)] = value;
-  }
+function readImports(
+  table: PageTable,
+  bytes: Uint8Array,
+  devices: readonly MmioDevice[],
+  v86: MemoryImports,
+): Pick<MemoryImports, "mmap_read8" | "mmap_read32"> {
+  const { entries } = table;
+  const view = viewOf(bytes);
 
-  #write16(addr: number, value: number): void {
-    const host = this.#writes.host(addr >>> 0);
-    if (host < 0) this.#writeElsewhere(addr, 2, value & 0xffff);
-    else this.#view.setUint16(host + (addr & PAGE_MASK), value, true);
-  }
+  const read8 = (addr: number): number => {
+    const entry = entries[addr >>> PAGE_SHIFT]!;
+    return entry > 0 ? bytes[entry - 1 + (addr & PAGE_MASK)]! : elsewhere(entry, addr, 1);
+  };
+  const read32 = (addr: number): number => {
+    const entry = entries[addr >>> PAGE_SHIFT]!;
+    return entry > 0 ? view.getInt32(entry - 1 + (addr & PAGE_MASK), true) : elsewhere(entry, addr, 4);
+  };
 
-  #write32(addr: number, value: number): void {
-    const host = this.#writes.host(addr >>> 0);
-    if (host < 0) this.#writeElsewhere(addr, 4, value >>> 0);
-    else this.#view.setInt32(host + (addr & PAGE_MASK), value, true);
-  }
-
-  /** A read of what is no slot. */
-  #readElsewhere(addr: number, size: 1 | 4): number {
+  /** A read of what is no slot, or not known yet. */
+  function elsewhere(entry: number, addr: number, size: 1 | 4): number {
+    if (entry === 0) {
+      table.fill(addr);
+      return size === 1 ? read8(addr) : read32(addr);
+    }
     const gpa = addr >>> 0;
-    const window = this.#reads.window(gpa, size);
-    if (window === undefined) return size === 1 ? this.#v86.mmap_read8(addr) : this.#v86.mmap_read32(addr);
+    const window = table.window(entry, gpa, size);
+    if (window === undefined) return size === 1 ? v86.mmap_read8(addr) : v86.mmap_read32(addr);
     if (window === SPLIT) {
       let value = 0;
-      for (let i = 0; i < size; i++) value |= this.#read8(addr + i) << (8 * i);
+      for (let i = 0; i < size; i++) value |= read8(addr + i) << (8 * i);
       return value;
     }
     const offset = gpa - window.gpa;
     if ("hva" in window) {
       const hva = window.hva + offset;
-      return size === 1 ? this.#bytes[hva]! : this.#view.getInt32(hva, true);
+      return size === 1 ? bytes[hva]! : view.getInt32(hva, true);
     }
-    const value = this.#devices[window.device]!.read((window.offset ?? 0) + offset, size);
+    const value = devices[window.device]!.read((window.offset ?? 0) + offset, size);
     return size === 1 ? value & 0xff : value;
   }
 
-  /** A write to what is no slot, or to a READONLY one. */
-  #writeElsewhere(addr: number, size: 1 | 2 | 4, value: number): void {
+  return { mmap_read8: read8, mmap_read32: read32 };
+}
+
+function writeImports(
+  table: PageTable,
+  bytes: Uint8Array,
+  devices: readonly MmioDevice[],
+  v86: MemoryImports,
+): Omit<MemoryImports, "mmap_read8" | "mmap_read32"> {
+  const { entries } = table;
+  const view = viewOf(bytes);
+
+  const write8 = (addr: number, value: number): void => {
+    const entry = entries[addr >>> PAGE_SHIFT]!;
+    if (entry > 0) bytes[entry - 1 + (addr & PAGE_MASK)] = value;
+    else elsewhere(entry, addr, 1, value & 0xff);
+  };
+  const write16 = (addr: number, value: number): void => {
+    const entry = entries[addr >>> PAGE_SHIFT]!;
+    if (entry > 0) view.setUint16(entry - 1 + (addr & PAGE_MASK), value, true);
+    else elsewhere(entry, addr, 2, value & 0xffff);
+  };
+  const write32 = (addr: number, value: number): void => {
+    const entry = entries[addr >>> PAGE_SHIFT]!;
+    if (entry > 0) view.setInt32(entry - 1 + (addr & PAGE_MASK), value, true);
+    else elsewhere(entry, addr, 4, value >>> 0);
+  };
+
+  /** A write to what is no slot, a READONLY one, or not known yet. */
+  function elsewhere(entry: number, addr: number, size: 1 | 2 | 4, value: number): void {
+    if (entry === 0) {
+      table.fill(addr);
+      put(addr, size, value, write8, write16, write32);
+      return;
+    }
     const gpa = addr >>> 0;
-    const window = this.#writes.window(gpa, size);
-    if (window === undefined) this.#forward(addr, size, value);
-    else if (window === SPLIT) {
-      for (let i = 0; i < size; i++) this.#write8(addr + i, value >>> (8 * i));
+    const window = table.window(entry, gpa, size);
+    if (window === undefined) {
+      put(addr, size, value, v86.mmap_write8, v86.mmap_write16, v86.mmap_write32);
+    } else if (window === SPLIT) {
+      for (let i = 0; i < size; i++) write8(addr + i, value >>> (8 * i));
     } else if (!("hva" in window)) {
-      this.#devices[window.device]!.write((window.offset ?? 0) + gpa - window.gpa, size, value);
+      devices[window.device]!.write((window.offset ?? 0) + gpa - window.gpa, size, value);
     } else if (!window.readonly) {
-      for (let i = 0; i < size; i++) this.#bytes[window.hva + gpa - window.gpa + i] = value >>> (8 * i);
+      for (let i = 0; i < size; i++) bytes[window.hva + gpa - window.gpa + i] = value >>> (8 * i);
     }
   }
 
-  #forward(addr: number, size: 1 | 2 | 4, value: number): void {
-    if (size === 1) this.#v86.mmap_write8(addr, value);
-    else if (size === 2) this.#v86.mmap_write16(addr, value);
-    else this.#v86.mmap_write32(addr, value);
-  }
+  return {
+    mmap_write8: write8,
+    mmap_write16: write16,
+    mmap_write32: write32,
+    mmap_write64: (addr, low, high) => {
+      write32(addr, low);
+      write32(addr + 4, high);
+    },
+    mmap_write128: (addr, d0, d1, d2, d3) => {
+      write32(addr, d0);
+      write32(addr + 4, d1);
+      write32(addr + 8, d2);
+      write32(addr + 12, d3);
+    },
+  };
+}
+
+type Write = (addr: number, value: number) => void;
+
+/** Write `size` bytes with the function for them. */
+function put(
+  addr: number,
+  size: 1 | 2 | 4,
+  value: number,
+  write8: Write,
+  write16: Write,
+  write32: Write,
+): void {
+  if (size === 1) write8(addr, value);
+  else if (size === 2) write16(addr, value);
+  else write32(addr, value);
 }

@@ -15,7 +15,7 @@ import { MemslotEngine } from "../engine.js";
 import { type MappedRegion, show } from "../region.js";
 import { KVM_MEM_LOG_DIRTY_PAGES, type MemoryRegion } from "../uapi.js";
 import type { MmioWindow } from "../windows.js";
-import { Access, type MmioDevice } from "./access.js";
+import { type Access, createAccess, type MmioDevice } from "./access.js";
 import { PciDevice, type PciDeviceOptions } from "./bars.js";
 import { handlersOf, instantiate, type WasmFunction } from "./imports.js";
 import { PAGE_BYTES } from "./pages.js";
@@ -106,11 +106,9 @@ export class V86Map {
     return async (imports) => {
       if (this.#access !== undefined) throw new Error("this map has a V86 already");
       const handlers = handlersOf(imports);
-      const access = new Access(
-        { engine: this.#engine, memory: this.memory, devices: this.#devices },
-        handlers,
-      );
-      Object.assign(imports.env!, access.imports(), this.#pci.imports(handlers));
+      const target = { engine: this.#engine, memory: this.memory, devices: this.#devices };
+      const access = createAccess(target, handlers);
+      Object.assign(imports.env!, access.imports, this.#pci.imports(handlers));
       this.#access = access;
       return inner(imports);
     };

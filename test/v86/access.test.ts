@@ -6,10 +6,10 @@ import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from "memslots";
 import { type MmioDevice, V86Map } from "memslots/v86";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { SIZES } from "../../examples/v86/sizes.js";
 import { dirtyPages } from "../support/bitmap.js";
 import { random } from "../support/random.js";
 import { type Env, envOf, fakeV86 } from "./fake.js";
-import { SIZES } from "./sizes.js";
 
 const PAGE = 0x1000;
 const BASE = 0xd000_0000;

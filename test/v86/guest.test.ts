@@ -3,10 +3,10 @@ import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from "memslots";
 import { type MmioDevice, V86Map, type V86MapOptions } from "memslots/v86";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { firmware, GuestCode } from "../../examples/v86/guest.js";
+import { GuestMachine, V86_WASM } from "../../examples/v86/machine.js";
+import { MIB, SIZES } from "../../examples/v86/sizes.js";
 import { dirtyPages } from "../support/bitmap.js";
-import { firmware, GuestCode } from "./guest.js";
-import { GuestMachine, V86_WASM } from "./machine.js";
-import { MIB, SIZES } from "./sizes.js";
 
 const LOW = 0xd000_0000;
 const PAGE = 0x1000;

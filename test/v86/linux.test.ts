@@ -1,8 +1,8 @@
 /** The kernel of Debian's installer boots to user space, and a program there sees the window move. */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { linux, missing } from "./boots.js";
-import { MOVE_SCENARIO } from "./scenarios.js";
+import { linux, missing } from "../../examples/v86/boots.js";
+import { MOVE_SCENARIO } from "../../examples/v86/scenarios.js";
 
 const reason = missing(linux);
 

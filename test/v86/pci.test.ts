@@ -5,9 +5,9 @@
 import { type PciDeviceOptions, V86Map } from "memslots/v86";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { configAddress } from "../../examples/v86/guest.js";
+import { MIB, SIZES } from "../../examples/v86/sizes.js";
 import { type Env, envOf, fakeV86 } from "./fake.js";
-import { configAddress } from "./guest.js";
-import { MIB, SIZES } from "./sizes.js";
 
 const BASE = 0xd000_0000;
 const ROOM = 0x40_0000;

@@ -4,8 +4,8 @@
  */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { missing, ownFirmware, seaBios } from "./boots.js";
-import { SCENARIOS } from "./scenarios.js";
+import { missing, ownFirmware, seaBios } from "../../examples/v86/boots.js";
+import { SCENARIOS } from "../../examples/v86/scenarios.js";
 
 for (const boot of [ownFirmware, seaBios]) {
   const reason = missing(boot);

@@ -88,12 +88,22 @@ export function inside(emulator: V86): Inside["v86"]["cpu"] {
 
 export async function withoutMap(): Promise<Side> {
   const memory = new Uint8Array(WINDOW_BYTES).fill(FILL);
+  const view = new DataView(memory.buffer);
   const show = (gpa: number, emulator: V86) => {
     const at = (addr: number) => addr & (WINDOW_BYTES - 1);
-    const write = (addr: number, value: number) => {
+    const write8 = (addr: number, value: number) => {
       memory[at(addr)] = value;
     };
-    inside(emulator).io.mmap_register(gpa, WINDOW_BYTES, (addr) => memory[at(addr)]!, write);
+    const read32 = (addr: number) => view.getInt32(at(addr), true);
+    const write32 = (addr: number, value: number) => view.setInt32(at(addr), value, true);
+    inside(emulator).io.mmap_register(
+      gpa,
+      WINDOW_BYTES,
+      (addr) => memory[at(addr)]!,
+      write8,
+      read32,
+      write32,
+    );
   };
   return {
     memory,
@@ -116,7 +126,7 @@ export async function withoutMap(): Promise<Side> {
     twoDevices: (gpa, emulator) => {
       for (const [i, value] of [0x11, 0x22].entries()) {
         const { read, write } = constant(value);
-        inside(emulator).io.mmap_register(gpa + 16 * i, 16, read, write);
+        inside(emulator).io.mmap_register(gpa + 16 * i, 16, read, write, read, write);
       }
     },
     save: (emulator) => emulator.save_state(),
