@@ -16,6 +16,7 @@ const ENTRIES = {
   index: "src/index.ts",
   flatview: "src/flatview/index.ts",
   uapi: "src/uapi.ts",
+  v86: "src/v86/index.ts",
 };
 /** The command line, and its vCPU worker, which has to be a file of its own to be started. */
 const PROGRAMS = {
