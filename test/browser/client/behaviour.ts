@@ -1,4 +1,4 @@
-/** The behaviour suites that Node, Bun and Deno run, in a page and a module worker, on each build that runs there. */
+/** The behaviour suites of Node, Bun and Deno, in a page and in a module worker, on every build that runs there. */
 import { MemslotEngine } from "memslots";
 import * as assert from "uvu/assert";
 import { Remote } from "./remote.js";
