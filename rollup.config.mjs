@@ -99,7 +99,7 @@ export default [
     input: PROGRAMS,
     external: [/^node:/, ...Object.keys(ownFiles)],
     output: { ...output, paths: ownFiles },
-    plugins: [nodeResolve({ exportConditions: ["node"] }), commonjs(), compile()],
+    plugins: [nodeResolve({ exportConditions: ["node"] }), commonjs(), compile(), minify()],
   },
   {
     input: ENTRIES,

@@ -7,6 +7,7 @@
 import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { diffCommand } from "./cli/diff.js";
+import { exportCommand } from "./cli/export.js";
 import { replayCommand } from "./cli/replay.js";
 import { showCommand } from "./cli/show.js";
 import { MemslotEngine } from "./index.js";
@@ -27,6 +28,7 @@ Examples:
   $ memslots replay boot.jsonl.gz
   $ memslots show boot.jsonl.gz
   $ memslots diff before.json after.json
+  $ memslots export --json boot.jsonl.gz
   $ memslots help replay`;
 
 const program = new Command("memslots")
@@ -38,7 +40,8 @@ const program = new Command("memslots")
 
 // Beside this file once both are built.
 const vcpuWorker = new URL("./vcpuworker.js", import.meta.url);
-for (const command of [replayCommand(MemslotEngine, vcpuWorker), showCommand(), diffCommand()]) {
+const commands = [replayCommand(MemslotEngine, vcpuWorker), showCommand(), diffCommand(), exportCommand()];
+for (const command of commands) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 

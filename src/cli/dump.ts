@@ -94,6 +94,11 @@ function withDirty(mapping: Mapping, entry: JsonEntry): Mapping {
   return { ...mapping, dirty };
 }
 
+/** Base64, as the field `dirty` is written. */
+export function dirtyText(dirty: Uint8Array): string {
+  return btoa(Array.from(dirty, (byte) => String.fromCharCode(byte)).join(""));
+}
+
 /** A map as `memslots show --json` prints it; parseDump reads it back. */
 export function dumpJson({ title, mappings }: MemoryMap): object {
   const hex = (value: number) => `0x${value.toString(16)}`;
@@ -107,9 +112,7 @@ export function dumpJson({ title, mappings }: MemoryMap): object {
       size: hex(end - start),
       [kind === "mmio" ? "mmio" : "block"]: block,
       off: hex(off),
-      ...(dirty !== undefined && {
-        dirty: btoa(Array.from(dirty, (byte) => String.fromCharCode(byte)).join("")),
-      }),
+      ...(dirty !== undefined && { dirty: dirtyText(dirty) }),
     })),
   };
 }

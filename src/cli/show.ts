@@ -1,5 +1,4 @@
 /** `memslots show`: the map that a trace or a dump holds, drawn for a terminal or as SVG. */
-import { writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { FILES, parseCommit } from "./arguments.js";
 import { dumpJson } from "./dump.js";
@@ -7,6 +6,7 @@ import { InputError } from "./jsonl.js";
 import { mapSvg } from "./mapsvg.js";
 import { mapText } from "./maptext.js";
 import { readMap } from "./readsource.js";
+import { writeOut } from "./writeout.js";
 
 interface Options {
   readonly at?: number;
@@ -28,25 +28,13 @@ export function showCommand(): Command {
 async function show(file: string, { at, svg, json = false }: Options): Promise<void> {
   try {
     const map = await readMap(file, at);
-    if (svg !== undefined) write(svg, mapSvg(map));
+    if (svg !== undefined) writeOut(svg, mapSvg(map));
     if (json) process.stdout.write(`${JSON.stringify(dumpJson(map))}\n`);
     else if (svg === undefined) process.stdout.write(mapText(map));
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     process.stderr.write(`memslots: ${error.message}\n`);
     process.exitCode = 1;
-  }
-}
-
-function write(file: string, text: string): void {
-  if (file === "-") {
-    process.stdout.write(text);
-    return;
-  }
-  try {
-    writeFileSync(file, text);
-  } catch (error) {
-    throw new InputError(file, undefined, `cannot be written: ${(error as Error).message}`);
   }
 }
 

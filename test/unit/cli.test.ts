@@ -147,6 +147,56 @@ test("show --svg writes a file, or standard output", () => {
   assert.not(existsSync(`${out}/x`));
 });
 
+test("export writes text of QEMU, JSON that show and engines read, and structs of KVM", () => {
+  const mtree = memslots(["export", MICROVM]);
+  assert.equal([mtree.status, mtree.stderr], [0, ""]);
+  assert.match(mtree.stdout, /^FlatView #0\n AS "memory", root: system\n/);
+  assert.match(mtree.stdout, /-00000000000effff \(prio 0, ram\): microvm\.ram KVM\n/);
+  assert.is(memslots(["export", "-"], mtree.stdout).stdout, mtree.stdout);
+  assert.is(memslots(["diff", "-", MICROVM], mtree.stdout).status, 0);
+  const hosts = ["--host", "microvm.ram=0x7f0000000000", "--host", "pc.bios=4096"];
+  const json = memslots(["export", "--json", ...hosts, MICROVM]);
+  assert.equal(JSON.parse(json.stdout)[1], {
+    slot: 1,
+    flags: 0,
+    guestPhysAddr: 0xf_0000,
+    memorySize: 0x1_0000,
+    userspaceAddr: 4096,
+  });
+  assert.is(memslots(["export", "--format", "json", ...hosts, MICROVM]).stdout, json.stdout);
+  assert.match(memslots(["show", "-"], json.stdout).stdout, /^-, 4 slots: 4 slots, 1,024\.1 MiB\n/);
+  const out = `${tempFile("txt", "")}.bin`;
+  const kvm = memslots(["export", "--format", "kvm", "--out", out, ...hosts, "-"], readFileSync(MICROVM));
+  assert.equal(kvm, { status: 0, stdout: "", stderr: "" });
+  const words = new BigUint64Array(new Uint8Array(readFileSync(out)).buffer);
+  assert.is(words.length, 4 * 4);
+  assert.equal([...words.subarray(8, 12)], [2n, 0x10_0000n, 0x3ff0_0000n, 0x7f00_0010_0000n]);
+  assert.match(memslots(["export", "--at", "4", RESET]).stdout, /-000000003fffffff \(prio 0, ram\): pc\.ram/);
+});
+
+test("export: exit code 1 for the input, 2 for the command line", () => {
+  const none = ["export", "--json", "--host", "pc.rom=0x1000", MICROVM];
+  const far = tempFile(
+    "json",
+    '{"mappings":[{"gpa":"0x10000000000000","size":"0x1000","block":"b","off":"0x0","flags":0}]}',
+  );
+  for (const [code, args, reason] of [
+    [1, none, /microvm-1g\.jsonl\.gz: there is no RAM block "pc\.rom"/],
+    [1, ["export", "--json", far], /"b" must end at or below 2\^52/],
+    [1, ["export", "--out", `${far}/x`, MICROVM], /\/x: cannot be written/],
+    [1, ["export", `${far}.gone`], /cannot be read: ENOENT/],
+    [2, ["export", "--host", "pc.bios=4096", MICROVM], /--host is for json and kvm/],
+    [2, ["export", "--json", "--host", "pc.bios=4097", MICROVM], /a multiple of 4096/],
+    [2, ["export", "--json", "--host", "4096", MICROVM], /must be BLOCK=ADDRESS/],
+    [2, ["export", "--json", "--format", "kvm", MICROVM], /cannot be used with option '--format/],
+    [2, ["export", "--format", "dts", MICROVM], /Allowed choices are mtree, json, kvm/],
+  ] as const) {
+    const { status, stdout, stderr } = memslots([...args]);
+    assert.equal([status, stdout], [code, ""], args.join(" "));
+    assert.match(stderr, reason);
+  }
+});
+
 test("diff tells what a commit changed, with the exit codes of diff(1)", () => {
   const args = ["--at-a", "113", "--at-b", "114", RESET, RESET];
   const { status, stdout, stderr } = memslots(["diff", ...args]);
@@ -206,25 +256,27 @@ test("show of what is no map: exit code 1", () => {
   }
 });
 
+/** Standard output and error of a command that runs in a terminal; undefined without script(1) to make one. */
+function inTerminal(args: string): string | undefined {
+  const command = `"${process.execPath}" "${CLI}" ${args}`;
+  const { error, stdout } = spawnSync("script", ["-qec", command, "/dev/null"], { encoding: "utf8" });
+  if (error === undefined) return stdout.replaceAll("\r", "");
+  console.log("skipped: no script(1) to make a terminal");
+  return undefined;
+}
+
+test("structs of KVM do not go to a terminal", () => {
+  const printed = inTerminal(`export --format kvm "${MICROVM}"`);
+  if (printed !== undefined) assert.match(printed, /^error: structs are not for a terminal/);
+});
+
 test("no bar where standard error is no terminal, one where it is, and gone at the end", () => {
   const { stderr, stdout } = memslots(["replay", MICROVM]);
   assert.is(stderr, "");
-  const inTerminal = spawnSync(
-    "script",
-    ["-qec", `"${process.execPath}" "${CLI}" replay "${MICROVM}"`, "/dev/null"],
-    {
-      encoding: "utf8",
-    },
-  );
-  if (inTerminal.error !== undefined) {
-    console.log("skipped: no script(1) to make a terminal");
-    return;
-  }
-  assert.match(inTerminal.stdout, /0\/3 commits +microvm-1g/);
-  assert.ok(
-    inTerminal.stdout.replaceAll("\r", "").endsWith(stdout),
-    "the bar is taken away, the table stays",
-  );
+  const printed = inTerminal(`replay "${MICROVM}"`);
+  if (printed === undefined) return;
+  assert.match(printed, /0\/3 commits +microvm-1g/);
+  assert.ok(printed.endsWith(stdout), "the bar is taken away, the table stays");
 });
 
 test("wrong usage: exit code 2 and nothing on standard output", () => {
@@ -241,7 +293,7 @@ test("wrong usage: exit code 2 and nothing on standard output", () => {
 test("--help shows examples, --version the version of the package", () => {
   const { stdout: top } = memslots(["--help"]);
   const commands = [...top.matchAll(/^ {2}([a-z]+) .*$/gm)].map(([, name]) => name!);
-  assert.equal(commands, ["replay", "show", "diff", "help"]);
+  assert.equal(commands, ["replay", "show", "diff", "export", "help"]);
   for (const args of [
     ["--help"],
     ...commands.slice(0, -1).map((name) => [name, "--help"]),
