@@ -32,23 +32,37 @@ export interface Ratio extends Target {
 }
 
 /** Median of the rounds' ratios: both sides of one are of the same second. */
-export function ratiosOf({ mips }: SpeedResult): Ratio[] {
+function ratioOf({ rounds }: SpeedResult, mode: Mode, base: Mode): number {
+  return median(rounds.map(({ mips }) => mips[mode] / mips[base]));
+}
+
+export function ratiosOf(result: SpeedResult): Ratio[] {
   return TARGETS.map((target) => {
-    const measured = median(mips[target.mode].map((speed, round) => speed / mips[target.base][round]!));
+    const measured = ratioOf(result, target.mode, target.base);
     return { ...target, measured, holds: measured >= target.least };
   });
 }
 
 export function speedTable(result: SpeedResult): string {
-  const { mips, commitsPerSecond } = result;
+  const { rounds, tried } = result;
   const speeds = MODES.map((mode) => {
-    const spread = `${(quartileSpread(mips[mode]) * 100).toFixed(0)} %`;
-    return `${WHAT[mode].padEnd(40)}${median(mips[mode]).toFixed(1).padStart(8)} MIPS   spread ${spread}`;
+    const samples = rounds.map(({ mips }) => mips[mode]);
+    const spread = `${(quartileSpread(samples) * 100).toFixed(0)} %`;
+    return `${WHAT[mode].padEnd(40)}${median(samples).toFixed(1).padStart(8)} MIPS   spread ${spread}`;
   });
+  const pace = median(rounds.map(({ commitsPerSecond }) => commitsPerSecond));
+  const others = median(rounds.map(({ others }) => others));
   const ratios = ratiosOf(result).map(({ what, measured, least, holds }) => {
     const verdict = holds ? "ok" : "MISSED";
     return `${what.padEnd(40)}${measured.toFixed(3).padStart(8)}   >= ${least.toFixed(1)}   ${verdict}`;
   });
-  const pace = `commits per second ${Math.round(median(commitsPerSecond))}, each splits or merges the slot in use`;
-  return [...speeds, pace, "", ...ratios, ""].join("\n");
+  return [
+    ...speeds,
+    `${Math.round(pace)} commits per second, each splits or merges the slot in use`,
+    `${rounds.length} quietest of ${tried} rounds; other programs took ${others.toFixed(2)} processors`,
+    "",
+    ...ratios,
+    `${"2 harts / 1 hart, flat: the computer's".padEnd(40)}${ratioOf(result, "flat, two harts", "flat").toFixed(3).padStart(8)}`,
+    "",
+  ].join("\n");
 }
