@@ -57,6 +57,9 @@ export {
 } from "./commit";
 export { stageWindows } from "./windows";
 
+// Writes that came by no guest address.
+export { markHostRange } from "./hostrange";
+
 // Dirty log.
 export { getDirtyLog, dirtyLogBytes, beginClearDirtyLog, endClearDirtyLog } from "./dirtylog";
 

@@ -95,6 +95,9 @@ export interface GuestRange {
   readonly bytes: number;
 }
 
+/** Told of guest memory that loses its host memory. */
+export type HostNotifier = (range: GuestRange) => void;
+
 /** struct kvm_enable_cap. */
 export interface EnableCap {
   /** KVM_CAP_* number. */
@@ -103,6 +106,15 @@ export interface EnableCap {
   readonly flags?: number;
   /** Arguments, each of 64 bits; the capabilities there are look at the first. 0 if not given. */
   readonly args?: readonly (number | bigint)[];
+}
+
+/** @throws TypeError naming the argument */
+function checkHostRange(start: number, end: number): void {
+  for (const [name, value] of Object.entries({ start, end })) {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new TypeError(`${name} must be an integer from 0 to 2^53 - 1, not ${show(value)}`);
+    }
+  }
 }
 
 function hex(word: number): string {
@@ -168,6 +180,7 @@ export class MemslotEngine {
   #words: Uint32Array = TAKEN;
   readonly #flatViews: AddressSpaces;
   readonly #records = new Set<() => void>();
+  readonly #hostNotifiers = new Set<HostNotifier>();
 
   private constructor(wasm: EngineExports, { module, memory, base, owner }: EngineHandle) {
     // Without owner and lock, which are this thread's and not those of whom it posts the handle to.
@@ -618,14 +631,7 @@ export class MemslotEngine {
    * slot id. Host ranges may be mapped any number of times. Mirrors kvm_for_each_memslot_in_hva_range.
    */
   hvaToGpas(start: number, end: number): GuestRange[] {
-    for (const [name, value] of [
-      ["start", start],
-      ["end", end],
-    ] as const) {
-      if (!Number.isSafeInteger(value) || value < 0) {
-        throw new TypeError(`${name} must be an integer from 0 to 2^53 - 1, not ${show(value)}`);
-      }
-    }
+    checkHostRange(start, end);
     const ranges: GuestRange[] = [];
     // One section around all address spaces, so that the answer comes from one layout.
     const line = this.#readerOf(0);
@@ -639,6 +645,55 @@ export class MemslotEngine {
     }
     this.#wasm.exitSection(line);
     return ranges;
+  }
+
+  /**
+   * Be told of guest memory whose host memory is given back, replaced or moved, when this instance invalidates its
+   * host range: for those who keep something that they derived from it. Mirrors struct mmu_notifier_ops.
+   * @returns takes the notifier away again
+   * @throws TypeError
+   */
+  addHostNotifier(notify: HostNotifier): () => void {
+    if (typeof notify !== "function") throw new TypeError(`notify must be a function, not ${show(notify)}`);
+    const own: HostNotifier = (range) => notify(range);
+    this.#hostNotifiers.add(own);
+    return () => {
+      this.#hostNotifiers.delete(own);
+    };
+  }
+
+  /**
+   * Tell all notifiers of the guest memory that host bytes [start, end) back, once for each alias, in the order and
+   * in the whole pages of `hvaToGpas`. It is one section: a commit of another thread does not return before the
+   * last notifier has. Mirrors kvm_mmu_notifier_invalidate_range_start.
+   * @returns number of ranges
+   * @throws TypeError naming the argument; what a notifier throws, and then the others are not told
+   */
+  invalidateHostRange(start: number, end: number): number {
+    checkHostRange(start, end);
+    const wasm = this.#wasm;
+    const line = this.#readerOf(0);
+    wasm.enterSection(line);
+    try {
+      const ranges = this.hvaToGpas(start, end);
+      for (const range of ranges) {
+        for (const notify of this.#hostNotifiers) notify(range);
+      }
+      return ranges.length;
+    } finally {
+      wasm.exitSection(line);
+    }
+  }
+
+  /**
+   * Host bytes [start, end) were written by no guest address: every page of a logged slot that they back is dirty,
+   * in all address spaces, as `markDirty` makes it. Call it when the bytes are there.
+   * @returns number of guest pages
+   * @throws TypeError naming the argument
+   */
+  markHostRangeDirty(start: number, end: number): number {
+    checkHostRange(start, end);
+    return start < end ? this.#wasm.markHostRange(this.#readerOf(0), start, end) : 0;
   }
 
   /**

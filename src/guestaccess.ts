@@ -137,7 +137,7 @@ export class GuestAccess {
     this.#pageBytes = 2 ** target.pageShift;
   }
 
-  /** Before `find`: a pinned layout, of the vCPU's section or of our own. @throws Error for a released vCPU */
+  /** Before `find`: a pinned layout, of the vCPU's section or one of our own. @throws Error for a released vCPU */
   begin(): void {
     const { wasm } = this.target;
     const { section } = this;

@@ -9,7 +9,13 @@ export type { ChangedRange } from "./changed.js";
 export type { CommitOptions, CommitResult, WaitOptions } from "./commitoptions.js";
 export { type ConsumerOptions, DirtyConsumer, type EndedLog } from "./dirtylog.js";
 export { type DirtyGfn, DirtyRing, type RingHarvest } from "./dirtyring.js";
-export { type EnableCap, type EngineHandle, type GuestRange, MemslotEngine } from "./engine.js";
+export {
+  type EnableCap,
+  type EngineHandle,
+  type GuestRange,
+  type HostNotifier,
+  MemslotEngine,
+} from "./engine.js";
 export { ERRNO, type ErrnoCode, KvmError, type KvmErrorDetails } from "./errno.js";
 export type { FlatViewOptions, FlatViewSource } from "./flatview/addressspaces.js";
 export type { ListenerOptions, MemoryListener, MemorySection } from "./flatview/listeners.js";

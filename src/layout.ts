@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0xd63497b1;
+export const LAYOUT_HASH = 0x450471db;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -339,6 +339,7 @@ export interface EngineExports {
   resumeVcpus(header: number, owner: number): number;
   unlockEngine(header: number): void;
   stageWindows(header: number, asId: number, count: number): number;
+  markHostRange(reader: number, start: number, end: number): number;
   getDirtyLog(header: number, slot: number): number;
   dirtyLogBytes(header: number, slot: number): number;
   beginClearDirtyLog(header: number, slot: number, first: number, firstHigh: number, numPages: number): number;

@@ -37,6 +37,7 @@ export const LAYERS: readonly string[] = [
   "lookup",
   "batch",
   "iterate",
+  "hostrange",
   "create",
   "state",
   "transaction",

@@ -413,11 +413,26 @@ difference("Aliases come in the order of their ids", (vm) => {
   );
 });
 
+difference("Notifiers are told by whoever changes host memory", async (vm) => {
+  const [told, others]: number[][] = [[], []];
+  vm.setUserMemoryRegion(pages(1, 0, 4));
+  const worker = await MemslotEngine.attach(vm.handle);
+  worker.addHostNotifier(({ slot }) => others!.push(slot));
+  vm.addHostNotifier(({ slot, gpa }) => {
+    worker.setUserMemoryRegionList([pages(2, 8 + told!.length, 1)], { wait: false });
+    throwsErrno(() => worker.synchronize({ timeout: 1 }), "ETIMEDOUT");
+    told!.push(slot, gpa);
+  });
+  vm.invalidateHostRange(0x1001 * PAGE_SIZE, 0x1002 * PAGE_SIZE);
+  assert.equal([told, others, vm.generation()], [[1, PAGE_SIZE], [], 2]);
+  worker.synchronize({ timeout: 1 });
+});
+
 difference("What is not there", (vm) => {
   const [attributes, prefault] = [233, 236];
   assert.equal([vm.checkExtension(attributes), vm.checkExtension(prefault)], [0, 0]);
   const methods = Object.getOwnPropertyNames(MemslotEngine.prototype);
-  assert.not.ok(methods.some((name) => /^(invalidate|setMemoryAttributes|createGuestMemfd)/.test(name)));
+  assert.not.ok(methods.some((name) => /^(setMemoryAttributes|createGuestMemfd)/.test(name)));
 });
 
 test("the page and this file have the same titles", () => {
