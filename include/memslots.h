@@ -16,7 +16,7 @@
 #endif
 
 /* What checkEngine is asked about: the layout that this header tells of. */
-#define MEMSLOTS_LAYOUT_HASH 0x360c672fu
+#define MEMSLOTS_LAYOUT_HASH 0xd63497b1u
 
 /* Answers of a translation that are no host address. */
 #define MEMSLOTS_HVA_BAD (-1.0)
@@ -62,6 +62,8 @@
 #define MEMSLOTS_CHUNK_MERGE_ENTRIES 24u
 /* Radix buckets per chunk: most buckets then hold one chunk border at most. */
 #define MEMSLOTS_BUCKETS_PER_CHUNK 8u
+/* In a word of the radix: two separators or more lie inside the bucket. The rest is a chunk's number. */
+#define MEMSLOTS_CROWDED 32768u
 /* Chunks whose largest end is kept together in the directory of the hva index. */
 #define MEMSLOTS_GROUP_CHUNKS 32u
 /*
@@ -391,9 +393,9 @@ _Static_assert(sizeof(struct memslots_directory) == 16, "struct memslots_directo
 
 /*
  * Where the chunks begin: shared by the layouts between two splits or merges. Followed by
- *   u64 separator[chunksPerDirectory + 1]  keys of chunk r are in [separator[r], separator[r + 1]),
- *                                          and no range of chunk r reaches beyond separator[r + 1]
- *   u16 radix[buckets + 1]                 last chunk whose separator is <= the first key of the bucket
+ *   u64 separator[chunks + 1]  keys of chunk r are in [separator[r], separator[r + 1]), and no range of chunk
+ *                              r reaches beyond separator[r + 1]; the last is the padding key
+ *   u16 radix[buckets + 1]     last chunk whose separator is <= the first key of the bucket, and CROWDED
  */
 struct memslots_structure {
   /* Width of a bucket is 1 << shift keys; bucket 0 starts at separator[0]. */
@@ -671,22 +673,6 @@ double memslots_gpaToHvaRead(uint32_t reader, double gpa) MEMSLOTS_IMPORT(gpaToH
 /* Slot number (address space << 16 | id) that maps frame `gfn`, or -1. Mirrors kvm_vcpu_gfn_to_memslot. */
 int32_t memslots_gfnToSlot(uint32_t reader, double gfn) MEMSLOTS_IMPORT(gfnToSlot);
 
-/* The same in the line's own scratch area: at most BATCH_ENTRIES addresses, in place. */
-void memslots_translateBatch(uint32_t reader, uint32_t count, uint32_t write) MEMSLOTS_IMPORT(translateBatch);
-
-/*
- * Translate `count` f64 addresses at `gpas` into f64 host addresses at `hvas`; the two may be the same place.
- * `write` not 0: write translations. The line's cache is left alone: storing and loading it once per address costs
- * more than the search.
- */
-void memslots_translateMany(
-    uint32_t reader,
-    uint32_t gpas,
-    uint32_t hvas,
-    uint32_t count,
-    uint32_t write
-) MEMSLOTS_IMPORT(translateMany);
-
 /*
  * The page of `gpa` was written: it goes into the vCPU's dirty ring or its slot's bitmap, if the slot keeps a log.
  * Mirrors kvm_vcpu_mark_page_dirty.
@@ -705,6 +691,21 @@ uint32_t memslots_deviceOf(uint32_t reader) MEMSLOTS_IMPORT(deviceOf);
 
 /* Byte of its registers. */
 double memslots_deviceOffsetOf(uint32_t reader) MEMSLOTS_IMPORT(deviceOffsetOf);
+
+/* The same in the line's own scratch area: at most BATCH_ENTRIES addresses, in place. */
+void memslots_translateBatch(uint32_t reader, uint32_t count, uint32_t write) MEMSLOTS_IMPORT(translateBatch);
+
+/*
+ * Translate `count` f64 addresses at `gpas` into f64 host addresses at `hvas`; the two may be the same place.
+ * `write` not 0: write translations.
+ */
+void memslots_translateMany(
+    uint32_t reader,
+    uint32_t gpas,
+    uint32_t hvas,
+    uint32_t count,
+    uint32_t write
+) MEMSLOTS_IMPORT(translateMany);
 
 /* ---- Walk: slots by guest address, by host address, by number; windows; readers. ---- */
 
