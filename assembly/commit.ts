@@ -60,6 +60,7 @@ export function lockEngine(header: usize, owner: u32, ms: i32): i32 {
   return OK;
 }
 
+/** Let the writer lock go. */
 export function unlockEngine(header: usize): void {
   unlockWriter(header);
 }

@@ -1,2 +1,2 @@
-/** The text of src/layout.ts. */
-export function generate(): Promise<string>;
+/** The text of each generated file, by its path from the root. */
+export function generate(): Promise<Readonly<Record<string, string>>>;

@@ -1,37 +1,54 @@
 /**
- * Writes src/layout.ts: the memory map and the types of the wasm exports as TypeScript sees them.
+ * Writes what other languages see of the core: src/layout.ts, the memory map and the types of the wasm exports in
+ * TypeScript, and include/memslots.h, the same in C.
  *
  * The classes and constants of assembly/layout.ts are listed from its syntax; their offsets and values are computed by
- * the AssemblyScript compiler itself, so that the two sides can not differ. The layout hash covers all of them.
+ * the AssemblyScript compiler itself, so that the sides can not differ. The layout hash covers all of them.
  *
- *   node assembly/layout.gen.mjs            write src/layout.ts
- *   import { generate } from "..."          the text only (the drift test)
+ *   node assembly/layout.gen.mjs            write both
+ *   import { generate } from "..."          the texts only (the drift test)
  */
 import { createHash } from "node:crypto";
 import { readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
 import ts from "typescript";
+import { headerOf } from "./cheader.mjs";
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 const parse = (name) =>
   ts.createSourceFile(name, readFileSync(here(name), "utf8"), ts.ScriptTarget.ES2022, true);
 
-/** @returns {{ classes: [string, string[]][], constants: string[] }} names in the order of the file */
+/** Name, type as written, and comment of a constant, field, or parameter. */
+const partOf = (node, type = node.type.getText()) => ({ name: node.name.getText(), type, doc: docOf(node) });
+
+/** The text of the comment in front of a node. */
+function docOf(node) {
+  const doc = ts.getJSDocCommentsAndTags(node).at(-1)?.getText() ?? "";
+  return doc.replace(/^\/\*\*|\*\/$|^ *\*(?!\/) ?/gm, "").trim();
+}
+
+/** Classes and constants of the memory map, in the order of the file. */
 function readMap() {
   const classes = [];
   const constants = [];
   for (const node of parse("./layout.ts").statements) {
     if (ts.isClassDeclaration(node)) {
-      const fields = node.members
-        .map((member) => member.name.getText())
-        .filter((name) => !/^(pad|reserved)\d+$/.test(name));
-      classes.push([node.name.text, fields]);
+      classes.push({ name: node.name.text, doc: docOf(node), fields: node.members.map((m) => partOf(m)) });
     } else if (ts.isVariableStatement(node)) {
-      for (const declaration of node.declarationList.declarations) constants.push(declaration.name.getText());
+      for (const declaration of node.declarationList.declarations) {
+        constants.push({ ...partOf(declaration), doc: docOf(node) });
+      }
     }
   }
   return { classes, constants };
+}
+
+const isPadding = ({ name }) => /^(pad|reserved)\d+$/.test(name);
+
+/** Constants of a module that is not the map, whose values are written out. */
+function readConstants(module, pattern) {
+  return [...readFileSync(here(module), "utf8").matchAll(pattern)].map(([, name, value]) => [name, value]);
 }
 
 /** Values of AssemblyScript expressions, by compiling functions that return them. */
@@ -71,24 +88,29 @@ const TS_TYPES = {
   u64: "bigint",
 };
 
-/** One line per function of the ABI page, with the types that JavaScript passes. */
-function readExports() {
-  const lines = [];
-  for (const node of parse("./index.ts").statements) {
-    if (!ts.isExportDeclaration(node)) continue;
+/** The functions of the ABI page, each with what the page says above its group. */
+function readFunctions() {
+  const page = parse("./index.ts");
+  return page.statements.filter(ts.isExportDeclaration).flatMap((node) => {
     const module = parse(`${node.moduleSpecifier.text}.ts`);
-    for (const { name } of node.exportClause.elements) {
+    const group = /\/\/ (.*)\n$/.exec(page.text.slice(node.pos, node.getStart()))?.[1];
+    return node.exportClause.elements.map(({ name }, i) => {
       const declaration = module.statements.find(
         (s) => ts.isFunctionDeclaration(s) && s.name.text === name.text,
       );
       if (!declaration)
         throw new Error(`index.ts exports ${name.text}, which is no function of ${module.fileName}`);
-      const type = (annotation) => TS_TYPES[annotation.getText()] ?? fail(name.text, annotation.getText());
-      const parameters = declaration.parameters.map((p) => `${p.name.getText()}: ${type(p.type)}`);
-      lines.push(`  ${name.text}(${parameters.join(", ")}): ${type(declaration.type)};`);
-    }
-  }
-  return lines;
+      const parameters = declaration.parameters.map((p) => partOf(p));
+      return { ...partOf(declaration), parameters, group: i === 0 ? group : undefined };
+    });
+  });
+}
+
+/** One line per function, with the types that JavaScript passes. */
+function exportLine({ name, parameters, type }) {
+  const typeOf = (text) => TS_TYPES[text] ?? fail(name, text);
+  const list = parameters.map((parameter) => `${parameter.name}: ${typeOf(parameter.type)}`);
+  return `  ${name}(${list.join(", ")}): ${typeOf(type)};`;
 }
 
 function fail(name, type) {
@@ -97,17 +119,38 @@ function fail(name, type) {
 
 const constantName = (text) => text.replace(/([a-z0-9])([A-Z])/g, "$1_$2").toUpperCase();
 
-/** The text of src/layout.ts. */
-export async function generate() {
+/** All that there is to say about the layout. */
+async function readLayout() {
   const { classes, constants } = readMap();
-  const fields = classes.flatMap(([name, members]) => members.map((field) => [name, field]));
-  const expressions = [...constants, ...fields.map(([name, field]) => `offsetof<${name}>("${field}")`)];
-  const values = await evaluate([...classes.map(([name]) => name), ...constants], expressions);
-  const exports = readExports();
+  const fields = classes.flatMap((of) =>
+    of.fields.filter((f) => !isPadding(f)).map((f) => [of.name, f.name]),
+  );
+  const names = constants.map(({ name }) => name);
+  const expressions = [...names, ...fields.map(([name, field]) => `offsetof<${name}>("${field}")`)];
+  const sizes = classes.map(({ name }) => `offsetof<${name}>()`);
+  const imported = [...classes.map(({ name }) => name), ...names];
+  const all = await evaluate(imported, [...expressions, ...sizes]);
+  const values = all.slice(0, expressions.length);
+  const functions = readFunctions();
   const hash = createHash("sha256")
-    .update(JSON.stringify([expressions, values, exports]))
+    .update(JSON.stringify([expressions, values, functions.map(exportLine)]))
     .digest()
     .readUInt32LE(0);
+  const offsets = new Map(fields.map(([name, field], i) => [`${name}.${field}`, values[names.length + i]]));
+  return {
+    hash,
+    constants: constants.map((constant, i) => ({ ...constant, value: values[i] })),
+    classes: classes.map((of, i) => ({ ...of, bytes: all[expressions.length + i] })),
+    offsetOf: (name, field) => offsets.get(`${name}.${field}`),
+    functions,
+    errors: readConstants("./errno.ts", /export const (E\w+): i32 = (-\d+);/g),
+    flags: readConstants("./validate.ts", /export const (KVM_MEM_\w+): u32 = (\d+);/g),
+    answers: readConstants("./lookup.ts", /export const (HVA_\w+): f64 = (-\d+);/g),
+  };
+}
+
+/** The text of src/layout.ts. */
+function typescriptOf({ hash, constants, classes, offsetOf, functions }) {
   const lines = [
     "/**",
     " * Generated by assembly/layout.gen.mjs from assembly/layout.ts and assembly/index.ts. Do not edit.",
@@ -116,13 +159,12 @@ export async function generate() {
     "/** Hash of all that follows; memories and modules of different hashes do not work together. */",
     `export const LAYOUT_HASH = 0x${hash.toString(16).padStart(8, "0")};`,
     "",
-    ...constants.map((name, i) => `export const ${name} = ${values[i]};`),
+    ...constants.map(({ name, value }) => `export const ${name} = ${value};`),
   ];
-  for (const [name, members] of classes) {
+  for (const { name, fields } of classes) {
     lines.push("", `/** Byte offsets of the fields of ${name}. */`, `export const ${constantName(name)} = {`);
-    for (const field of members) {
-      const at = constants.length + fields.findIndex(([n, f]) => n === name && f === field);
-      lines.push(`  ${field}: ${values[at]},`);
+    for (const field of fields) {
+      if (!isPadding(field)) lines.push(`  ${field.name}: ${offsetOf(name, field.name)},`);
     }
     lines.push("} as const;");
   }
@@ -130,13 +172,19 @@ export async function generate() {
     "",
     "/** The functions of assembly/index.ts. */",
     "export interface EngineExports {",
-    ...exports,
+    ...functions.map(exportLine),
     "}",
     "",
   );
   return lines.join("\n");
 }
 
+/** The text of each file, by its path from the root. */
+export async function generate() {
+  const layout = await readLayout();
+  return { "src/layout.ts": typescriptOf(layout), "include/memslots.h": headerOf(layout) };
+}
+
 if (process.argv[1] && realpathSync(process.argv[1]) === here(import.meta.url)) {
-  writeFileSync(here("../src/layout.ts"), await generate());
+  for (const [path, text] of Object.entries(await generate())) writeFileSync(here(`../${path}`), text);
 }

@@ -235,11 +235,12 @@ export function vcpuKicked(reader: usize): u32 {
   return observeRequest(reader);
 }
 
-/** Statistics of a line: sections entered, lookups that found no slot. */
+/** Sections that the line has entered since it was claimed. */
 export function sectionCount(reader: usize): f64 {
   return <f64>changetype<Reader>(reader).sections;
 }
 
+/** Lookups of the line that found no slot since then. */
 export function missCount(reader: usize): f64 {
   return <f64>changetype<Reader>(reader).misses;
 }

@@ -8,8 +8,10 @@ import * as uapi from "../../src/uapi.js";
 
 const text = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), "utf8");
 
-test("src/layout.ts is what the generator writes", async () => {
-  assert.is(text("src/layout.ts"), await generate());
+test("src/layout.ts and include/memslots.h are what the generator writes", async () => {
+  const generated = await generate();
+  assert.equal(Object.keys(generated), ["src/layout.ts", "include/memslots.h"]);
+  for (const [path, expected] of Object.entries(generated)) assert.is(text(path), expected, path);
 });
 
 test("the error numbers of the core are those of the facade", () => {
