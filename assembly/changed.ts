@@ -39,17 +39,17 @@ function emit(header: usize, asId: u32, start: u64, end: u64): void {
   const count = engine.changedCount;
   if (count == CHANGED_OVERFLOW) return;
   if (count != 0) {
-    const last = changetype<Region>(<usize>engine.staging + (engine.takenCount + count - 1) * REGION_BYTES);
+    const last = changetype<Region>(<usize>engine.staging + (engine.endedCount + count - 1) * REGION_BYTES);
     if (last.slot == asId && last.guestPhysAddr + last.memorySize == start << shift) {
       last.memorySize += (end - start) << shift;
       return;
     }
   }
-  if (engine.takenCount + count == engine.stagingEntries) {
+  if (engine.endedCount + count == engine.stagingEntries) {
     engine.changedCount = CHANGED_OVERFLOW;
     return;
   }
-  const range = changetype<Region>(<usize>engine.staging + (engine.takenCount + count) * REGION_BYTES);
+  const range = changetype<Region>(<usize>engine.staging + (engine.endedCount + count) * REGION_BYTES);
   range.slot = asId;
   range.flags = 0;
   range.guestPhysAddr = start << shift;

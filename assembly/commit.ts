@@ -15,14 +15,12 @@ import {
   unlockWriter,
 } from "./atomic";
 import { stagingBytes } from "./create";
-import { freeBitmap } from "./dirtybitmap";
 import { E2BIG, EBUSY, EINVAL, ENOMEM, ETIMEDOUT, OK } from "./errno";
 import { allocHeap, freeHeap } from "./heap";
-import { COMMIT_BARRIER, COMMIT_WAIT, Header, REGION_BYTES, Region, Root } from "./layout";
+import { COMMIT_BARRIER, COMMIT_TAKE_DIRTY, COMMIT_WAIT, Header, REGION_BYTES, Region, Root } from "./layout";
 import { awaitReaders, holdVcpus, reclaim, releaseVcpus, takeGate } from "./publish";
 import { ownSectionOpen, vcpuInside } from "./readers";
 import { recover } from "./recover";
-import { abandonTaken } from "./recycle";
 import { rootAt } from "./roots";
 import { applyList, PUBLISHED } from "./transaction";
 import { sumViews } from "./views";
@@ -97,6 +95,9 @@ function apply(header: usize, owner: u32, count: u32, version2: bool, mode: u32,
 /** Publish, with the vCPUs held if that is asked for. */
 function publishList(header: usize, owner: u32, count: u32, version2: bool, mode: u32, ms: i32): i32 {
   changetype<Header>(header).errorEntry = -1;
+  // Sections of the waiting thread itself do not end meanwhile, and could still add to the logs it is to get.
+  const final = COMMIT_WAIT | COMMIT_TAKE_DIRTY;
+  if ((mode & final) == final && ownSectionOpen(header, owner)) return EBUSY;
   const barrier = (mode & COMMIT_BARRIER) != 0;
   const gate = barrier && takeGate(header, owner);
   // Behind another owner's gate: should that owner die, its gate would open in the middle of this commit.
@@ -115,21 +116,7 @@ function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32
   const result = publishList(header, owner, count, version2, mode, ms);
   dropStagedWindows(header);
   if (result != PUBLISHED || !(mode & COMMIT_WAIT)) return result;
-  const left = awaitReaders(header, owner, ms);
-  sumTaken(header);
-  if (left) return PUBLISHED;
-  abandonTaken(header);
-  return PUBLISHED_PENDING;
-}
-
-/** What is dirty for any consumer is dirty in the logs that the commit hands out. */
-function sumTaken(header: usize): void {
-  const engine = changetype<Header>(header);
-  const shift = <u64>engine.pageShift;
-  for (let i: u32 = 0; i < engine.takenCount; i++) {
-    const taken = changetype<Region>(<usize>engine.staging + i * REGION_BYTES);
-    sumViews(<usize>taken.userspaceAddr, <u32>(taken.memorySize >> shift));
-  }
+  return awaitReaders(header, owner, ms) ? PUBLISHED : PUBLISHED_PENDING;
 }
 
 /**
@@ -144,16 +131,18 @@ export function commitList(header: usize, owner: u32, count: u32, mode: u32, ms:
 }
 
 /**
- * Free the bitmaps that the last commit with COMMIT_TAKE_DIRTY left in the staging area; the caller has
- * copied them. The lock must be held since.
+ * The logs that the last commit with COMMIT_TAKE_DIRTY has ended, at the start of the staging area: how many
+ * they are. What is dirty for any consumer is dirty in them. They are final once their layout is recycled;
+ * that frees them, but their memory stays as it is while the lock is held, which must be so since the commit.
  */
-export function releaseTaken(header: usize): void {
+export function endedLogs(header: usize): u32 {
   const engine = changetype<Header>(header);
-  for (let i: u32 = 0; i < engine.takenCount; i++) {
-    const taken = changetype<Region>(<usize>engine.staging + i * REGION_BYTES);
-    freeBitmap(header, <usize>taken.userspaceAddr);
+  const shift = <u64>engine.pageShift;
+  for (let i: u32 = 0; i < engine.endedCount; i++) {
+    const log = changetype<Region>(<usize>engine.staging + i * REGION_BYTES);
+    sumViews(<usize>log.userspaceAddr, <u32>(log.memorySize >> shift));
   }
-  engine.takenCount = 0;
+  return engine.endedCount;
 }
 
 /** The same for one staged struct kvm_userspace_memory_region2. */

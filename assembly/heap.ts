@@ -10,6 +10,7 @@
  *  - The chain of sizes is whole after every single store: a split writes the upper header before it shortens
  *    the lower block, a merge is one store. So a writer may die anywhere and the next one can walk the chain.
  *  - heapFreeBytes = sum of the sizes of the free blocks.
+ *  - A payload that was freed keeps its contents until the next allocation.
  *
  * Next-fit, neighbours merge while the search walks over them. Allocation is rare (KVM_MEM_LOG_DIRTY_PAGES
  * switched on, a list longer than ever before), lookups never come here.

@@ -208,9 +208,9 @@ export class Header {
   heapEnd: u32;
   heapRover: u32;
   heapFreeBytes: u32;
-  /** writer: logs that the last commit with COMMIT_TAKE_DIRTY left, as regions in `staging` with the
+  /** writer: logs that the last commit with COMMIT_TAKE_DIRTY has ended, as regions in `staging` with the
    * address of the bitmap in place of the host address; the changed ranges come behind them. */
-  takenCount: u32;
+  endedCount: u32;
   /** writer: KVM_DIRTY_LOG_* bits of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2. */
   manualDirtyLog: u32;
   /** writer: 1 if writes that go to no dirty ring go to the bitmaps. */

@@ -7,7 +7,7 @@ import { freeBitmap } from "./dirtybitmap";
 import { freeHeap } from "./heap";
 import { Header, Record } from "./layout";
 import { freeRecord } from "./records";
-import { BITMAP_DIES, BITMAP_FATE, BITMAP_TAKEN, isChunk, isRecord, nextPlace } from "./retired";
+import { BITMAP_DIES, isChunk, isRecord, nextPlace } from "./retired";
 
 /**
  * Before what is retired up to `end` goes: carry the dirty bits of bitmaps that die into the layout `after`.
@@ -16,17 +16,7 @@ export function carryRetired(header: usize, end: u32, after: usize): void {
   const engine = changetype<Header>(header);
   for (let at = engine.retiredHead; at != end; at = nextPlace(header, at)) {
     const word = load<u32>(engine.retired + (at << 2));
-    if (isRecord(header, word) && word & BITMAP_FATE) carryRecord(header, word & ~BITMAP_FATE, after);
-  }
-}
-
-/** What the caller was to get will not be asked for: those bitmaps die as the others. */
-export function abandonTaken(header: usize): void {
-  const engine = changetype<Header>(header);
-  for (let at = engine.retiredHead; at != engine.retiredTail; at = nextPlace(header, at)) {
-    const place = engine.retired + (at << 2);
-    const word = load<u32>(place);
-    if (isRecord(header, word) && word & BITMAP_TAKEN) store<u32>(place, (word & ~BITMAP_FATE) | BITMAP_DIES);
+    if (isRecord(header, word) && word & BITMAP_DIES) carryRecord(header, word & ~BITMAP_DIES, after);
   }
 }
 
@@ -41,7 +31,7 @@ export function recycle(header: usize, end: u32): void {
     } else if (!isRecord(header, word)) {
       freeHeap(header, word);
     } else {
-      const record: usize = word & ~BITMAP_FATE;
+      const record: usize = word & ~BITMAP_DIES;
       if (word & BITMAP_DIES) freeBitmap(header, changetype<Record>(record).bitmap);
       freeRecord(header, record);
     }

@@ -2,16 +2,13 @@
  * What replaced layouts keep alive: a ring of addresses in the order of retirement. Each replaced root
  * remembers how far its share reaches; when its last reader is gone, that share goes back to the pools.
  *
- * The lowest bits of a record's address tell what becomes of its dirty bitmap: 0 a successor has it,
- * BITMAP_DIES, or BITMAP_TAKEN for one that the commit hands to its caller. A window table is told by lying
- * on the heap, above both pools.
+ * The lowest bit of a record's address tells what becomes of its dirty bitmap: 0 a successor has it, or
+ * BITMAP_DIES. A window table is told by lying on the heap, above both pools.
  */
 import { CHUNK_BYTES, Header, RECORD_BYTES } from "./layout";
 
 export const BITMAP_KEPT: u32 = 0;
 export const BITMAP_DIES: u32 = 1;
-export const BITMAP_TAKEN: u32 = 2;
-export const BITMAP_FATE: u32 = 3;
 
 function push(header: usize, word: u32): void {
   const engine = changetype<Header>(header);

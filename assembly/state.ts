@@ -49,11 +49,6 @@ export function changedCount(header: usize): i32 {
   return <i32>changetype<Header>(header).changedCount;
 }
 
-/** Logs that the last commit with COMMIT_TAKE_DIRTY left at the start of the staging area. */
-export function takenCount(header: usize): u32 {
-  return changetype<Header>(header).takenCount;
-}
-
 /** KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2; mirrors kvm_vm_ioctl_enable_cap_generic. */
 export function setManualDirtyLog(header: usize, bits: u32): i32 {
   const allowed =

@@ -39,7 +39,7 @@ import {
 } from "./layout";
 import { publishSpare } from "./publish";
 import { allocRecord, asIdOf, endGfn, freeRecord } from "./records";
-import { BITMAP_DIES, BITMAP_KEPT, BITMAP_TAKEN, retireRecord } from "./retired";
+import { BITMAP_DIES, BITMAP_KEPT, retireRecord } from "./retired";
 import {
   directoryOf,
   generationOf,
@@ -317,7 +317,7 @@ function retireOld(header: usize, take: bool): void {
   const engine = changetype<Header>(header);
   const count = engine.effectCount;
   const shift = <u64>engine.pageShift;
-  engine.takenCount = 0;
+  engine.endedCount = 0;
   for (let i: u32 = 0; i < count; i++) {
     const effect = changetype<Effect>(effectAt(header, i));
     const before: usize = effect.oldRecord;
@@ -326,16 +326,16 @@ function retireOld(header: usize, take: bool): void {
       retireRecord(header, before, BITMAP_KEPT);
       continue;
     }
-    retireRecord(header, before, take ? BITMAP_TAKEN : BITMAP_DIES);
+    retireRecord(header, before, BITMAP_DIES);
     if (!take) continue;
     const old = changetype<Record>(before);
-    const taken = changetype<Region>(regionAt(header, engine.takenCount));
-    taken.slot = old.slot;
-    taken.flags = old.flags;
-    taken.guestPhysAddr = old.baseGfn << shift;
-    taken.memorySize = (<u64>old.npages) << shift;
-    taken.userspaceAddr = old.bitmap;
-    engine.takenCount += 1;
+    const log = changetype<Region>(regionAt(header, engine.endedCount));
+    log.slot = old.slot;
+    log.flags = old.flags;
+    log.guestPhysAddr = old.baseGfn << shift;
+    log.memorySize = (<u64>old.npages) << shift;
+    log.userspaceAddr = old.bitmap;
+    engine.endedCount += 1;
   }
 }
 

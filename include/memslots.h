@@ -16,7 +16,7 @@
 #endif
 
 /* What checkEngine is asked about: the layout that this header tells of. */
-#define MEMSLOTS_LAYOUT_HASH 0xd63497b1u
+#define MEMSLOTS_LAYOUT_HASH 0x7a66d4e2u
 
 /* Answers of a translation that are no host address. */
 #define MEMSLOTS_HVA_BAD (-1.0)
@@ -256,10 +256,10 @@ struct memslots_header {
   uint32_t heapRover;
   uint32_t heapFreeBytes;
   /*
-   * writer: logs that the last commit with COMMIT_TAKE_DIRTY left, as regions in `staging` with the
+   * writer: logs that the last commit with COMMIT_TAKE_DIRTY has ended, as regions in `staging` with the
    * address of the bitmap in place of the host address; the changed ranges come behind them.
    */
-  uint32_t takenCount;
+  uint32_t endedCount;
   /* writer: KVM_DIRTY_LOG_* bits of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2. */
   uint32_t manualDirtyLog;
   /* writer: 1 if writes that go to no dirty ring go to the bitmaps. */
@@ -778,10 +778,11 @@ int32_t memslots_commitRegion2(
 ) MEMSLOTS_IMPORT(commitRegion2);
 
 /*
- * Free the bitmaps that the last commit with COMMIT_TAKE_DIRTY left in the staging area; the caller has
- * copied them. The lock must be held since.
+ * The logs that the last commit with COMMIT_TAKE_DIRTY has ended, at the start of the staging area: how many
+ * they are. What is dirty for any consumer is dirty in them. They are final once their layout is recycled;
+ * that frees them, but their memory stays as it is while the lock is held, which must be so since the commit.
  */
-void memslots_releaseTaken(uint32_t header) MEMSLOTS_IMPORT(releaseTaken);
+uint32_t memslots_endedLogs(uint32_t header) MEMSLOTS_IMPORT(endedLogs);
 
 /*
  * Wait until the readers of all replaced layouts are gone: OK, or ETIMEDOUT. Sections of `owner` itself are
@@ -826,6 +827,14 @@ void memslots_unlockEngine(uint32_t header) MEMSLOTS_IMPORT(unlockEngine);
  * Window[count], or EINVAL, E2BIG beyond maxListEntries, ENOMEM. After stageList, under the same lock.
  */
 double memslots_stageWindows(uint32_t header, uint32_t asId, uint32_t count) MEMSLOTS_IMPORT(stageWindows);
+
+/* ---- Writes that came by no guest address. ---- */
+
+/*
+ * Mark every page of a logged slot that host bytes [start, end) back, `start` below `end`, in all address spaces,
+ * from one layout. Returns their number.
+ */
+double memslots_markHostRange(uint32_t reader, double start, double end) MEMSLOTS_IMPORT(markHostRange);
 
 /* ---- Dirty log. ---- */
 
@@ -956,9 +965,6 @@ int32_t memslots_errorEntry(uint32_t header) MEMSLOTS_IMPORT(errorEntry);
 
 /* Pieces that the last commit with COMMIT_CHANGED left in the staging area, or -1 if there were too many. */
 int32_t memslots_changedCount(uint32_t header) MEMSLOTS_IMPORT(changedCount);
-
-/* Logs that the last commit with COMMIT_TAKE_DIRTY left at the start of the staging area. */
-uint32_t memslots_takenCount(uint32_t header) MEMSLOTS_IMPORT(takenCount);
 
 /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2; mirrors kvm_vm_ioctl_enable_cap_generic. */
 int32_t memslots_setManualDirtyLog(uint32_t header, uint32_t bits) MEMSLOTS_IMPORT(setManualDirtyLog);

@@ -31,7 +31,9 @@ export interface CommitOptions extends WaitOptions {
   changed?: boolean;
   /**
    * Give the final dirty log of every slot whose log the list ends, by deleting or replacing the slot: "get
-   * dirty log and delete" in one. Needs `wait`, and a call that may sleep. Off by default.
+   * dirty log and delete" in one. Needs `wait`. EBUSY in a section of the calling thread, which could write on;
+   * the form that does not sleep waits for that section, too, and has EBUSY answered to others until it is done.
+   * Off by default.
    */
   takeDirty?: boolean;
   /**

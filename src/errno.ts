@@ -51,7 +51,7 @@ const MEANING: Record<ErrnoCode, string> = {
   EAGAIN: "nothing free right now",
   ENOMEM: "the engine's memory is full",
   EFAULT: "the argument cannot be read or written",
-  EBUSY: "every spare layout is still in use by a reader",
+  EBUSY: "readers keep every spare layout, or the vCPUs are held, or a section of this thread is open",
   EEXIST: "overlaps a slot of the same address space",
   EINVAL: "invalid argument",
   EOWNERDEAD: "the writer that held the lock is dead",

@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x450471db;
+export const LAYOUT_HASH = 0x7a66d4e2;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -121,7 +121,7 @@ export const HEADER = {
   heapEnd: 324,
   heapRover: 328,
   heapFreeBytes: 332,
-  takenCount: 336,
+  endedCount: 336,
   manualDirtyLog: 340,
   dirtyRingBitmap: 344,
   stagedWindows0: 352,
@@ -330,7 +330,7 @@ export interface EngineExports {
   stageList(header: number, count: number): number;
   commitList(header: number, owner: number, count: number, mode: number, ms: number): number;
   commitRegion2(header: number, owner: number, mode: number, ms: number): number;
-  releaseTaken(header: number): void;
+  endedLogs(header: number): number;
   synchronizeReaders(header: number, owner: number, ms: number): number;
   oldestCommit(header: number): number;
   pauseVcpus(header: number, owner: number, ms: number): number;
@@ -362,7 +362,6 @@ export interface EngineExports {
   observe(header: number, by: number): void;
   errorEntry(header: number): number;
   changedCount(header: number): number;
-  takenCount(header: number): number;
   setManualDirtyLog(header: number, bits: number): number;
   enableDirtyRing(header: number, bytes: number): number;
   enableRingBitmap(header: number): number;

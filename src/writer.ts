@@ -80,16 +80,21 @@ export class Writer {
     return this.#blocks ? Math.ceil(Math.min(timeout, SLEEP_MS_MAX)) : 0;
   }
 
+  /** Take the writer lock. @throws KvmError EBUSY while another thread keeps it */
+  #lock(op: string, ms: number): void {
+    const { wasm, base, owner } = this.#target;
+    const result = wasm.lockEngine(base, owner, ms);
+    if (result >= 0) return;
+    throw new KvmError(result, op, {
+      reason: "a change of the map is not over, or readers keep a dead writer's",
+    });
+  }
+
   /** Run `work` under the writer lock. @throws KvmError EBUSY while another thread keeps it */
   locked<T>(op: string, timeout: number, work: (wasm: EngineExports, base: number, ms: number) => T): T {
-    const { wasm, base, owner } = this.#target;
+    const { wasm, base } = this.#target;
     const ms = this.#sleepMs(timeout);
-    const result = wasm.lockEngine(base, owner, ms);
-    if (result < 0) {
-      throw new KvmError(result, op, {
-        reason: "another thread is changing the map, or readers keep a dead writer's",
-      });
-    }
+    this.#lock(op, ms);
     try {
       return work(wasm, base, ms);
     } finally {
@@ -99,27 +104,26 @@ export class Writer {
 
   /** Commit, sleeping where that is needed and allowed. */
   commit(request: CommitRequest, options: Required<CommitOptions>): Outcome {
-    const { op, words, count, version2 } = request;
-    const { changed, takeDirty } = options;
-    const { views, owner } = this.#target;
-    const mode = modeOf(options);
-    return this.locked(op, options.timeout, (wasm, base, ms) => {
-      const staging = wasm.stageList(base, count);
-      if (staging < 0) throw new KvmError(staging, op);
-      const used = (version2 ? 2 : count) * REGION_WORDS;
-      copyWords(words, used, views.words(staging + used * 4), staging / 4);
-      this.#stageWindows(request);
-      const result = version2
-        ? wasm.commitRegion2(base, owner, mode, ms)
-        : wasm.commitList(base, owner, count, mode, ms);
-      if (result < 0) throw this.#refusal(result, request);
-      const published = result > 0;
-      const ranges = changed && published ? this.#changed(staging) : NO_RANGES;
-      const dirty = takeDirty && published ? this.#ended(staging) : NO_LOGS;
-      if (result === PUBLISHED_PENDING) throw graceError(op, takeDirty ? dirty : undefined);
-      if (dirty.length > 0) wasm.releaseTaken(base);
-      return { published, changed: ranges, dirty };
+    const { op } = request;
+    return this.locked(op, options.timeout, (_wasm, _base, ms) => {
+      const staging = this.#stage(request);
+      const result = this.#publish(request, options, ms);
+      const outcome = this.#outcome(staging, result, options);
+      if (result === PUBLISHED_PENDING) throw graceError(op, options.takeDirty ? outcome.dirty : undefined);
+      return outcome;
     });
+  }
+
+  /** Put the regions and the windows where the commit reads them; their address. */
+  #stage(request: CommitRequest): number {
+    const { op, words, count, version2 } = request;
+    const { wasm, base, views } = this.#target;
+    const staging = wasm.stageList(base, count);
+    if (staging < 0) throw new KvmError(staging, op);
+    const used = (version2 ? 2 : count) * REGION_WORDS;
+    copyWords(words, used, views.words(staging + used * 4), staging / 4);
+    this.#stageWindows(request);
+    return staging;
   }
 
   #stageWindows({ op, windows }: CommitRequest): void {
@@ -131,41 +135,92 @@ export class Writer {
     }
   }
 
-  #refusal(errno: number, { op, asList }: CommitRequest): KvmError {
-    const entry = this.#target.wasm.errorEntry(this.#target.base);
-    return new KvmError(errno, op, asList && entry >= 0 ? { index: entry } : {});
+  /** Commit what is staged: 0, 1 for published, or PUBLISHED_PENDING. @throws KvmError */
+  #publish(request: CommitRequest, options: Required<CommitOptions>, ms: number): number {
+    const { op, count, asList, version2 } = request;
+    const { wasm, base, owner } = this.#target;
+    const mode = modeOf(options);
+    const result = version2
+      ? wasm.commitRegion2(base, owner, mode, ms)
+      : wasm.commitList(base, owner, count, mode, ms);
+    if (result >= 0) return result;
+    const entry = wasm.errorEntry(base);
+    throw new KvmError(result, op, asList && entry >= 0 ? { index: entry } : {});
   }
 
-  #changed(staging: number): readonly ChangedRange[] {
+  /** What the last commit has left in the staging area; under the lock since. */
+  #outcome(staging: number, result: number, { changed, takeDirty }: Required<CommitOptions>): Outcome {
+    const { wasm, base, views, pageShift } = this.#target;
+    const published = result > 0;
+    const logs = takeDirty && published ? wasm.endedLogs(base) : 0;
+    return {
+      published,
+      changed: changed && published ? this.#changed(staging / 4 + logs * REGION_WORDS) : NO_RANGES,
+      dirty: logs > 0 ? readEndedLogs(views, staging, logs, pageShift) : NO_LOGS,
+    };
+  }
+
+  /** The changed ranges, from word `first` on. */
+  #changed(first: number): readonly ChangedRange[] {
     const { wasm, base, views, everything } = this.#target;
     const count = wasm.changedCount(base);
     if (count < 0) return everything;
-    const first = staging / 4 + wasm.takenCount(base) * REGION_WORDS;
     return readChanged(views.words((first + count * REGION_WORDS) * 4), first, count);
-  }
-
-  /** Logs that ended with the commit. */
-  #ended(staging: number): readonly EndedLog[] {
-    const { wasm, base, views, pageShift } = this.#target;
-    return readEndedLogs(views, staging, wasm.takenCount(base), pageShift);
   }
 
   /** Commit without sleeping. */
   async commitAsync(request: CommitRequest, options: Required<CommitOptions>): Promise<Outcome> {
-    const { wait, barrier, timeout } = options;
-    if (options.takeDirty)
-      throw new TypeError("takeDirty needs setUserMemoryRegionList, on a thread that may sleep");
+    const { op } = request;
+    const { wait, barrier, takeDirty, timeout } = options;
     const left = deadline(timeout);
     const attempt = { ...options, wait: false, barrier: false, timeout: 0 };
-    if (barrier) await this.pauseAsync(request.op, timeout);
+    if (barrier) await this.pauseAsync(op, timeout);
     let outcome: Outcome;
     try {
+      if (takeDirty) return await this.#takeAsync(request, attempt, left);
       outcome = await this.#retry(() => this.commit(request, attempt), left, "EBUSY");
     } finally {
-      if (barrier) await this.resumeAsync(request.op);
+      if (barrier) await this.resumeAsync(op);
     }
-    if (wait && outcome.published) await this.synchronizeAsync(request.op, left());
+    if (wait && outcome.published) await this.synchronizeAsync(op, left());
     return outcome;
+  }
+
+  /**
+   * Commit, and keep the lock from turn to turn until the last section of the replaced layouts has ended, this
+   * thread's own among them: so does a commit that sleeps, and the logs are as it finds them.
+   */
+  async #takeAsync(
+    request: CommitRequest,
+    options: Required<CommitOptions>,
+    left: () => number,
+  ): Promise<Outcome> {
+    const { wasm, base, owner, publications } = this.#target;
+    const [staging, result] = await this.#retry(() => this.#publishAndHold(request, options), left, "EBUSY");
+    try {
+      const commit = publications();
+      while (result > 0 && wasm.oldestCommit(base) < commit) {
+        if (left() === 0) throw graceError(request.op, this.#outcome(staging, result, options).dirty);
+        // Asks a reader to leave.
+        wasm.synchronizeReaders(base, owner, 0);
+        await this.#turn();
+      }
+      return this.#outcome(staging, result, options);
+    } finally {
+      wasm.unlockEngine(base);
+    }
+  }
+
+  /** Commit under the lock, and keep it unless that fails; where the list was staged, and the result. */
+  #publishAndHold(request: CommitRequest, options: Required<CommitOptions>): [number, number] {
+    const { wasm, base } = this.#target;
+    this.#lock(request.op, 0);
+    try {
+      return [this.#stage(request), this.#publish(request, options, 0)];
+    } catch (error) {
+      wasm.unlockEngine(base);
+      throw error;
+    }
   }
 
   /** Repeat `attempt`, which does not sleep, until it is not refused with one of `codes`, or time is up. */

@@ -59,8 +59,7 @@ export class Committer {
     return layout;
   }
 
-  /** `sleeps`: by a call that may sleep; ended dirty logs are handed out by no other. */
-  #plan(hasty: boolean, sleeps: boolean): Attempt {
+  #plan(hasty: boolean): Attempt {
     const { layouts, rng } = this.#station;
     const layout = this.#find();
     const { regions, changes } = layouts.step(layout);
@@ -70,7 +69,7 @@ export class Committer {
       wait,
       barrier,
       changed: rng.chance(0.2),
-      takeDirty: sleeps && wait && rng.chance(0.2),
+      takeDirty: wait && rng.chance(0.2),
       ...(hasty ? { timeout: rng.int(3) } : {}),
     };
     const kind = layout === 0 || rng.chance(0.85) ? "commit" : rng.chance(0.6) ? "refused" : "nothing";
@@ -142,7 +141,7 @@ export class Committer {
 
   /** One list. `hasty`: give up at once where others are in the way. */
   commit(hasty: boolean): void {
-    const attempt = this.#plan(hasty, true);
+    const attempt = this.#plan(hasty);
     let result: CommitResult | undefined;
     try {
       result = this.#station.engine.setUserMemoryRegionList(attempt.regions, attempt.options);
@@ -154,7 +153,7 @@ export class Committer {
 
   /** The same without sleeping. */
   async commitAsync(hasty: boolean): Promise<void> {
-    const attempt = this.#plan(hasty, false);
+    const attempt = this.#plan(hasty);
     let result: CommitResult | undefined;
     try {
       result = await this.#station.engine.setUserMemoryRegionListAsync(attempt.regions, attempt.options);

@@ -53,6 +53,60 @@ for (const [name, call] of Object.entries({
   });
 }
 
+test("takeDirty: a vCPU of another thread writes on in the old layout, and is in the log", async () => {
+  const engine = await MemslotEngine.create();
+  engine.setUserMemoryRegion({ ...SLOT, flags: 1 });
+  const worker = await remote((thread) => engine.superviseWorker(thread));
+  await worker.run(({ vcpu }) => {
+    vcpu.enter();
+    vcpu.markDirty(0x1000);
+  });
+  const gone = { ...SLOT, memorySize: 0 };
+  const commit = engine.setUserMemoryRegionListAsync([gone], { takeDirty: true });
+  assert.is(engine.slot(0), undefined, "published");
+  await worker.run(({ vcpu }) => vcpu.markDirty(0x3000));
+  await worker.run(({ vcpu }) => {
+    vcpu.markDirty(0xf000);
+    vcpu.exit();
+    vcpu.enter();
+    vcpu.markDirty(0x4000);
+    vcpu.exit();
+  });
+  const { dirty } = await commit;
+  assert.equal(
+    dirty!.map(({ bitmap }) => [...bitmap]),
+    [[0b1010, 0x80, 0, 0, 0, 0, 0, 0]],
+  );
+  await end({ engine, workers: [worker] });
+});
+
+test("takeDirty: its thread is killed between two looks; the map and the dirty pages that stay go on", async () => {
+  const engine = await MemslotEngine.create();
+  engine.setUserMemoryRegion({ ...SLOT, flags: 1 });
+  const worker = await remote((thread) => engine.superviseWorker(thread));
+  worker.start(({ engine: there, vcpu, word }) => {
+    vcpu.enter();
+    vcpu.markDirty(0x1000);
+    const [first] = there.slots();
+    const list = [
+      { ...first!, memorySize: 0 },
+      { ...first!, slot: 1 },
+    ];
+    void there.setUserMemoryRegionListAsync(list, { takeDirty: true });
+    vcpu.markDirty(0x2000);
+    Atomics.store(word, 0, 1);
+    Atomics.notify(word, 0);
+  });
+  while (Atomics.load(worker.word, 0) === 0) Atomics.wait(worker.word, 0, 0);
+  assert.throws(
+    () => engine.setUserMemoryRegionList([], { timeout: 0 }),
+    (error: unknown) => error instanceof KvmError && error.code === "EBUSY",
+  );
+  await worker.kill();
+  assert.equal([...engine.getDirtyLog(1)], [0b110, 0, 0, 0, 0, 0, 0, 0]);
+  checkInvariants(engine);
+});
+
 test("a pause keeps the gate closed between its looks", async () => {
   const all = await world(2);
   const [inside, outside] = all.workers as [Remote, Remote];

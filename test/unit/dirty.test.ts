@@ -147,6 +147,86 @@ test("takeDirty returns the last log of every slot whose log ends", async () => 
   checkInvariants(engine);
 });
 
+test("takeDirty without sleeping answers the same, and waits for sections of its own thread", async () => {
+  for (const shared of [true, false]) {
+    const engine = await MemslotEngine.create({ shared, maxSlots: 64 });
+    engine.setUserMemoryRegionList([
+      region(0, 0, 100, 1000),
+      region(1, 200, 70, 2000),
+      region(2, 300, 9, 3000),
+    ]);
+    const screen = engine.dirtyConsumer("screen");
+    mark(engine, 1, 205);
+    screen.begin(0);
+    const vcpu = engine.vcpu();
+    vcpu.enter();
+    const deleted = [region(0, 0, 0, 0), ...splitSlot(engine.slot(1)!, 230 * PAGE, 3)];
+    const commit = engine.setUserMemoryRegionListAsync(deleted, { takeDirty: true, changed: true });
+    assert.is(engine.slot(0), undefined, "published");
+    vcpu.markDirty(99 * PAGE);
+    assert.throws(() => engine.getDirtyLog(2), refused("EBUSY"));
+    vcpu.markDirty(240 * PAGE);
+    await engine.waitGenerationAsync(99, { timeout: 5 }).catch(() => {});
+    vcpu.markDirty(2 * PAGE);
+    vcpu.exit();
+    const { dirty, changed, published } = await commit;
+    assert.is(published, true);
+    assert.equal(
+      dirty!.map(({ slot, bitmap }) => [slot, pages(bitmap)]),
+      [
+        [0, [1, 2, 99]],
+        [1, [5, 40]],
+      ],
+    );
+    assert.equal(changed, [{ asId: 0, gpa: 0, bytes: 100 * PAGE }]);
+    assert.equal([pages(engine.getDirtyLog(1)), pages(engine.getDirtyLog(3))], [[5], [10]], "carried, too");
+    vcpu.release();
+    const nothing = await engine.setUserMemoryRegionListAsync([], { takeDirty: true });
+    assert.equal([nothing.published, nothing.dirty], [false, []]);
+    checkInvariants(engine);
+  }
+});
+
+test("takeDirty without sleeping that is refused, or runs out of time, gives the lock back", async () => {
+  const engine = await logged(region(0, 0, 100, 1000), region(1, 200, 70, 2000));
+  const error = async (list: MappedRegion[], timeout: number) => {
+    const options = { takeDirty: true, barrier: true, timeout };
+    return engine.setUserMemoryRegionListAsync(list, options).then(
+      () => undefined,
+      (caught: unknown) => caught as KvmError,
+    );
+  };
+  const bad = await error([region(0, 0, 0, 0), region(5, 201, 1, 0)], 1000);
+  assert.equal([bad?.code, bad?.index], ["EEXIST", 1]);
+  engine.setUserMemoryRegionList([region(2, 400, 1, 1)]);
+  const vcpu = engine.vcpu();
+  vcpu.enter();
+  vcpu.markDirty(3 * PAGE);
+  const late = await error([region(0, 0, 0, 0)], 10);
+  assert.equal([late?.code, late?.published], ["ETIMEDOUT", true]);
+  assert.equal(pages(late!.dirty![0]!.bitmap), [3], "so far");
+  vcpu.markDirty(4 * PAGE);
+  engine.setUserMemoryRegionList([region(0, 0, 100, 1000)], { wait: false });
+  vcpu.exit();
+  vcpu.release();
+  engine.synchronize();
+  assert.equal(engine.setUserMemoryRegionList([region(0, 0, 0, 0)], { takeDirty: true }).dirty!.length, 1);
+  checkInvariants(engine);
+});
+
+test("takeDirty is refused in a section of the calling thread, which could write on", async () => {
+  const engine = await logged(region(0, 0, 100, 1000));
+  const vcpu = engine.vcpu();
+  vcpu.enter();
+  const list = [region(0, 0, 0, 0)];
+  assert.throws(() => engine.setUserMemoryRegionList(list, { takeDirty: true }), refused("EBUSY"));
+  assert.is(engine.generation(), 2, "nothing has happened");
+  vcpu.markDirty(5 * PAGE);
+  vcpu.exit();
+  assert.equal(pages(engine.setUserMemoryRegionList(list, { takeDirty: true }).dirty![0]!.bitmap), [5]);
+  checkInvariants(engine);
+});
+
 test("takeDirty hands out what is dirty for any consumer", async () => {
   const engine = await logged(region(0, 0, 100, 1000));
   const screen = engine.dirtyConsumer("screen");
