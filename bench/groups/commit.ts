@@ -1,6 +1,6 @@
 /**
  * Lists of updates: the gfn index alone against other structures in wasm, and whole commits from JavaScript
- * against what npm has. The peers check no overlap, are not atomic and keep no snapshot for readers.
+ * against what npm has. The peers are not atomic, keep no snapshot for readers and, but for one, check no overlap.
  */
 
 import { HEADER, RECORD_BYTES } from "../../src/layout.js";
@@ -18,7 +18,14 @@ import {
   ratios,
   type Scale,
 } from "../harness/case.js";
-import { nodeIntervalTree, orderedMap, type PeerKind, peers, sortedBTree } from "../peers/index.js";
+import {
+  checkedNodeIntervalTree,
+  nodeIntervalTree,
+  orderedMap,
+  type PeerKind,
+  peers,
+  sortedBTree,
+} from "../peers/index.js";
 import { filledEngine } from "./js.js";
 
 const ENGINE = "engine, gfn index alone";
@@ -216,6 +223,7 @@ function rows(results: Results, { sizes, largest }: Scale): Row[] {
     ...against("C4", orderedMap, 1.5),
     ...against("C5", sortedBTree, 1.0),
     ...against("C6", nodeIntervalTree, 0.13),
+    ...against("C8", checkedNodeIntervalTree, 0.13),
     flatness("A2", 1, 8),
     flatness("C7", 16, 8),
   ];

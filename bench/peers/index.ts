@@ -7,7 +7,7 @@ import { flatbush } from "./flatbush.js";
 import { flattenIntervalTree } from "./flattenintervaltree.js";
 import { functionalRedBlackTree } from "./functionalredblacktree.js";
 import { intervalTree1d } from "./intervaltree1d.js";
-import { nodeIntervalTree } from "./nodeintervaltree.js";
+import { checkedNodeIntervalTree, nodeIntervalTree } from "./nodeintervaltree.js";
 import { orderedMap } from "./orderedmap.js";
 import type { PeerKind } from "./peer.js";
 import { sortedArray } from "./sortedarray.js";
@@ -15,7 +15,7 @@ import { sortedBTree } from "./sortedbtree.js";
 
 export { binarySearch, binarySearchLastHit } from "./typedarray.js";
 export type { PeerKind };
-export { nodeIntervalTree, orderedMap, sortedArray, sortedBTree };
+export { checkedNodeIntervalTree, nodeIntervalTree, orderedMap, sortedArray, sortedBTree };
 
 /** Those that take updates. */
 export const peers: readonly PeerKind[] = [
@@ -28,5 +28,6 @@ export const peers: readonly PeerKind[] = [
   intervalTree1d,
   flattenIntervalTree,
   nodeIntervalTree,
+  checkedNodeIntervalTree,
   flatbush,
 ];

@@ -13,6 +13,10 @@ class NodeIntervalTree extends SlotwisePeer {
     return sum;
   }
 
+  protected overlaps(slot: PeerSlot): boolean {
+    return this.#tree.search(slot.gpa, slot.end - 1).length > 0;
+  }
+
   /** Intervals of this package include both ends. */
   protected override insert(slot: PeerSlot): void {
     this.#tree.insert(slot.gpa, slot.end - 1, slot);
@@ -23,4 +27,13 @@ class NodeIntervalTree extends SlotwisePeer {
   }
 }
 
+/** With the question that a memory map must ask first, of those that the engine asks. */
+class CheckedNodeIntervalTree extends NodeIntervalTree {
+  protected override insert(slot: PeerSlot): void {
+    if (this.overlaps(slot)) throw new Error(`${slot.gpa} overlaps a slot`);
+    super.insert(slot);
+  }
+}
+
 export const nodeIntervalTree = kind("node-interval-tree", NodeIntervalTree);
+export const checkedNodeIntervalTree = kind("node-interval-tree, overlap checked", CheckedNodeIntervalTree);

@@ -1,6 +1,6 @@
 /**
- * What a competitor in JavaScript must do: answer lookups like the engine and take the same lists. None of
- * them checks overlaps, is atomic or keeps a snapshot. Each has its own loops, so that V8 specialises every
+ * What a competitor in JavaScript must do: answer lookups like the engine and take the same lists. One
+ * checks overlaps; none is atomic or keeps a snapshot. Each has its own loops, so that V8 specialises every
  * one of them.
  */
 import { HVA_BAD, type MappedRegion } from "memslots";
