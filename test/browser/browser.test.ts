@@ -11,7 +11,7 @@ import {
   STRICT_SCENARIOS,
 } from "./client/scenarios.js";
 import { type Headers, ISOLATED, NO_WASM, STRICT, startServer } from "./server.js";
-import { Tab } from "./tab.js";
+import { Tab, WATCHDOG_MS } from "./tab.js";
 
 const server = suite("server");
 
@@ -85,7 +85,7 @@ function refusedByPolicy(kind: BrowserKind, path: string): void {
     const { browser, close: quit } = await launch(kind, path);
     try {
       const page = await browser.newPage();
-      await page.goto(url);
+      await page.goto(url, { timeout: WATCHDOG_MS });
       const answer = await page.evaluate(async (entry) => {
         const { MemslotEngine } = (await import(entry)) as typeof import("memslots");
         return MemslotEngine.create().then(

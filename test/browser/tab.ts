@@ -7,7 +7,7 @@ import type { Answer } from "./client/page.js";
 import type { Facts } from "./client/scenarios.js";
 
 /** A scenario that takes longer is stuck: the longest takes a tenth of this. */
-const WATCHDOG_MS = 120_000;
+export const WATCHDOG_MS = 120_000;
 
 export class Tab {
   readonly #page: Page;
@@ -32,7 +32,7 @@ export class Tab {
   static async open(browser: Browser, url: string): Promise<Tab> {
     const page = await browser.newPage();
     const tab = new Tab(page);
-    await page.goto(url);
+    await page.goto(url, { timeout: WATCHDOG_MS });
     return tab;
   }
 

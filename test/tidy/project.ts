@@ -137,8 +137,8 @@ export const noCycles: ProjectRule = ({ sources, files }) => {
   return findings;
 };
 
-/** Found by their names (test/run.ts, the compiler) or run by nobody's import (examples). */
-const NEEDS_NO_IMPORT = /\.test\.ts$|\.d\.m?ts$|^examples\/|^[^/]+$/;
+/** Found by their names (test/run.ts, the compiler) or run by nobody's import (examples, projects of bundlers). */
+const NEEDS_NO_IMPORT = /\.test\.ts$|\.d\.m?ts$|^examples\/|^test\/bundlers\/\w+\/|^[^/]+$/;
 
 export const noUnusedFiles: ProjectRule = ({ sources, files }) => {
   const used = new Set<string>();

@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import { MERGE, PAGE, SPLIT } from "./layouts.js";
 import { Remote } from "./remote.js";
 import type { Facts } from "./scenarios.js";
-import { awaitWord, newWords, WORD } from "./words.js";
+import { awaitWord, newWords, PATIENT, WORD } from "./words.js";
 import { end, refused, world } from "./world.js";
 
 /** Inside a section: at rest, asleep, and busy. */
@@ -19,7 +19,7 @@ async function insideSection(): Promise<Facts> {
   await refused("ETIMEDOUT", () => engine.synchronizeAsync({ timeout: 50 }), true);
   const start = performance.now();
   for (const worker of workers) worker.terminate();
-  await engine.synchronizeAsync();
+  await engine.synchronizeAsync(PATIENT);
   const freeMs = Math.round(performance.now() - start);
   engine.setUserMemoryRegionList(MERGE);
   await end(all);
@@ -39,7 +39,7 @@ async function holdingTheLock(): Promise<Facts> {
   await refused("EBUSY", () => engine.setUserMemoryRegionList(MERGE));
   const start = performance.now();
   worker.terminate();
-  const commit = engine.setUserMemoryRegionListAsync(MERGE);
+  const commit = engine.setUserMemoryRegionListAsync(MERGE, PATIENT);
   own.exit();
   assert.is((await commit).published, true);
   const freeMs = Math.round(performance.now() - start);
@@ -63,7 +63,7 @@ async function midCommit(): Promise<Facts> {
     await end({ ...all, workers });
     const hva = engine.gpaToHva(20 * PAGE);
     const list = hva === 1020 * PAGE ? SPLIT : MERGE;
-    assert.is((await engine.setUserMemoryRegionListAsync(list)).published, true);
+    assert.is((await engine.setUserMemoryRegionListAsync(list, PATIENT)).published, true);
   }
   return { killed, commits: Atomics.load(words, WORD.commits) };
 }
@@ -80,7 +80,7 @@ async function holdingTheGate(): Promise<Facts> {
   await entered;
   const freeMs = Math.round(performance.now() - start);
   await vcpu.run("exit");
-  await all.engine.pauseVcpusAsync();
+  await all.engine.pauseVcpusAsync(PATIENT);
   await all.engine.resumeVcpusAsync();
   await end(all);
   return { freeMs };

@@ -9,7 +9,7 @@ import {
 } from "memslots";
 import { MERGE, pass, type Seen, SPLIT } from "./layouts.js";
 import type { Facts } from "./scenarios.js";
-import { count, sleepUntilSet, WORD } from "./words.js";
+import { count, PATIENT, sleepUntilSet, WORD } from "./words.js";
 
 /** A worker's own things; `engine` and `vcpu` from its first step on. */
 export interface Scope {
@@ -115,7 +115,7 @@ export const STEPS = {
   commitAny({ engine, words }: Scope): never {
     for (let round = 0; ; round++) {
       try {
-        engine.setUserMemoryRegionList(round % 2 === 0 ? SPLIT : MERGE);
+        engine.setUserMemoryRegionList(round % 2 === 0 ? SPLIT : MERGE, PATIENT);
         count(words, WORD.commits);
       } catch (error) {
         if (!(error instanceof KvmError && error.code === "EINVAL")) throw error;
@@ -124,7 +124,7 @@ export const STEPS = {
   },
 
   commitList({ engine }: Scope, list: readonly MappedRegion[]): boolean {
-    return engine.setUserMemoryRegionList(list).published;
+    return engine.setUserMemoryRegionList(list, PATIENT).published;
   },
 
   pause({ engine }: Scope): void {

@@ -12,6 +12,12 @@ export const WORD = {
   commits: 3,
 } as const;
 
+/**
+ * Options of a wait for the death of a worker: a browser that has much to do takes longer than a wait's usual 10 s to
+ * end a busy one. The scenario's watchdog is the limit.
+ */
+export const PATIENT = { timeout: 100_000 } as const;
+
 export function newWords(): Int32Array {
   return new Int32Array(new SharedArrayBuffer(Object.keys(WORD).length * 4));
 }
