@@ -28,8 +28,8 @@ export const fullScale: Scale = {
 
 export const smokeScale: Scale = {
   smoke: true,
-  sizes: [8, 64, 128],
-  largest: 128,
+  sizes: [8, 64, 512],
+  largest: 512,
   keys: 256,
   jsKeys: 256,
   streams: 2,
