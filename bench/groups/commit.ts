@@ -8,6 +8,7 @@ import { makeKeys } from "../data/keys.js";
 import { makePass, type Pass, shuffledRegions } from "../data/lists.js";
 import { makeSlots, PAGE_BYTES, type Slots } from "../data/slots.js";
 import { Arena } from "../engine/arena.js";
+import { filledEngine } from "../engine/filled.js";
 import {
   atEach,
   type Case,
@@ -19,7 +20,6 @@ import {
   type Scale,
 } from "../harness/case.js";
 import { nodeIntervalTree, orderedMap, type PeerKind, peers, sortedBTree } from "../peers/index.js";
-import { filledEngine } from "./js.js";
 
 const ENGINE = "engine, gfn index alone";
 const MERGE_COPY = "sorted array, copied whole";

@@ -12,7 +12,7 @@ import { measureCase } from "../../bench/harness/measure.js";
 
 const SMOKE = { smoke: true };
 /** Why a competitor may be missing here. */
-const MISSING = /^(no C compiler|no headers of Node|no usable \/dev\/kvm)/;
+const MISSING = /^(no C compiler|no headers of Node|no usable \/dev\/kvm|no \w+ among the installed)/;
 /** Peers that break by themselves: interval-tree-1d loses its root when it removes many of its intervals. */
 const BROKEN = new Map([["interval-tree-1d", /^throws TypeError: Cannot read properties of null/]]);
 
