@@ -41,9 +41,17 @@ function rows(results: Results, scale: Scale): Row[] {
   });
 }
 
+/** A case is in the results only if its answers were equal everywhere. */
+function report(results: Results, scale: Scale): string {
+  const measured = cases(scale).flatMap(({ name, n }) => results.case(name, n) ?? []);
+  const names = new Set(measured.flatMap(({ figures }) => figures.map((figure) => figure.name)));
+  return `${measured.length} workloads, the answers of each equal to the hash in ${[...names].join(", ")}\n`;
+}
+
 export const runtimes: Group = {
   name: "runtimes",
   about: "the same lookups and lists in Node, Bun, Deno, Chromium and Firefox, the answers equal",
   cases,
   rows,
+  report,
 };
