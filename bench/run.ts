@@ -1,18 +1,26 @@
 /**
- * `npm run bench [-- GROUP...] [-- --json FILE] [--svg DIR] [--smoke]`: measure, compare with the targets,
- * report.
+ * `npm run bench [-- GROUP...] [OPTION...]`: measure, compare with the targets, report.
+ *
+ *   --cases TEXT   only cases whose name has TEXT
+ *   --from FILE    results of an earlier run: what is measured now takes the place of the same cases there; with
+ *                  --cases "" nothing is measured. May be repeated.
+ *   --json FILE    write the results; bench/results/ keeps dated ones
+ *   --svg DIR      draw the curves that the documentation shows
+ *   --docs FILE    write the table of the results into a document, between its marks
+ *   --smoke        tiny sizes: do all competitors answer the same?
  *
  * Every ratio has both sides measured in one process and in turns, on seeded data; every competitor's answers
  * are hashed and must agree. Absolute times move with the machine's clock and load, ratios hardly.
  */
 import { parseArgs } from "node:util";
 import { buildAll } from "./engine/build.js";
-import { type CaseResult, type Group, Results } from "./harness/case.js";
+import { type Case, type CaseResult, type Group, Results } from "./harness/case.js";
+import { writeDocument } from "./harness/document.js";
 import { fullScale, groups } from "./harness/groups.js";
 import { CASE_FLAG, measureIsolated } from "./harness/isolate.js";
 import { measureCase } from "./harness/measure.js";
 import { Progress } from "./harness/progress.js";
-import { writeResult } from "./harness/result.js";
+import { joinResults, readResult, resultOf, writeResult } from "./harness/result.js";
 import { caseTable, rowTable, summary } from "./harness/table.js";
 import { smoke } from "./smoke.js";
 
@@ -29,7 +37,14 @@ async function runCase(name: string, index: number): Promise<void> {
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     args: process.argv.slice(2).filter((argument) => argument !== "--"),
-    options: { json: { type: "string" }, svg: { type: "string" }, smoke: { type: "boolean" } },
+    options: {
+      cases: { type: "string" },
+      from: { type: "string", multiple: true, default: [] },
+      json: { type: "string" },
+      svg: { type: "string" },
+      docs: { type: "string" },
+      smoke: { type: "boolean" },
+    },
     allowPositionals: true,
   });
   const unknown = positionals.find((name) => !groups.some((group) => group.name === name));
@@ -45,26 +60,38 @@ async function main(): Promise<void> {
     console.log(`bench: ${cases.length} cases agree`);
     return;
   }
+  const earlier = joinResults(values.from.map(readResult));
   const chosen =
     positionals.length === 0 ? groups : groups.filter((group) => positionals.includes(group.name));
-  await buildAll();
-  const cases = await measureGroups(chosen);
-  const rows = chosen.flatMap((group) => group.rows(new Results(cases), fullScale));
+  const measured = await measureGroups(chosen, values.cases);
+  const result = joinResults([earlier, resultOf(measured)]);
+  const all = new Results(result.cases);
+  const reported = groups.filter((group) =>
+    group.cases(fullScale).some(({ name, n }) => all.case(name, n) !== undefined),
+  );
+  const rows = reported.flatMap((group) => group.rows(all, fullScale));
   console.log(rowTable(rows));
   console.log(summary(rows));
-  if (values.json !== undefined) writeResult(values.json, cases, rows);
+  if (values.json !== undefined) writeResult(values.json, result, rows);
+  if (values.docs !== undefined) writeDocument(values.docs, result, rows);
   if (values.svg !== undefined) {
     const { drawCurves } = await import("./harness/curves.js");
-    drawCurves(values.svg, cases);
+    for (const file of drawCurves(values.svg, result.cases)) console.log(`drawn: ${file}`);
   }
 }
 
-async function measureGroups(chosen: readonly Group[]): Promise<CaseResult[]> {
+/** Measure the cases of `chosen` whose name has `part`; none at all if that is empty. */
+async function measureGroups(chosen: readonly Group[], part: string | undefined): Promise<CaseResult[]> {
+  const wanted = ({ name }: Case): boolean => part === undefined || (part !== "" && name.includes(part));
+  const total = chosen.reduce((sum, group) => sum + group.cases(fullScale).filter(wanted).length, 0);
+  if (total === 0) return [];
+  await buildAll();
   const results: CaseResult[] = [];
-  const progress = new Progress(chosen.reduce((sum, group) => sum + group.cases(fullScale).length, 0));
+  const progress = new Progress(total);
   for (const group of chosen) {
     console.log(`== ${group.name}: ${group.about}\n`);
     for (const [index, one] of group.cases(fullScale).entries()) {
+      if (!wanted(one)) continue;
       progress.step(`${one.name}, n = ${one.n}`);
       const result = await measureIsolated(group.name, index);
       progress.clear();

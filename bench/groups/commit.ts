@@ -8,6 +8,7 @@ import { makeKeys } from "../data/keys.js";
 import { makePass, type Pass, shuffledRegions } from "../data/lists.js";
 import { makeSlots, PAGE_BYTES, type Slots } from "../data/slots.js";
 import { Arena } from "../engine/arena.js";
+import { filledEngine } from "../engine/filled.js";
 import {
   atEach,
   type Case,
@@ -26,7 +27,6 @@ import {
   peers,
   sortedBTree,
 } from "../peers/index.js";
-import { filledEngine } from "./js.js";
 
 const ENGINE = "engine, gfn index alone";
 const MERGE_COPY = "sorted array, copied whole";

@@ -9,8 +9,8 @@ import { random } from "../../test/support/random.js";
 import { shuffledRegions } from "../data/lists.js";
 import { makeSlots, PAGE_BYTES } from "../data/slots.js";
 import { Arena } from "../engine/arena.js";
+import { filledEngine } from "../engine/filled.js";
 import type { Case, Entrant, Group, Results, Row, Scale } from "../harness/case.js";
-import { filledEngine } from "./js.js";
 
 const IN_WASM = "hva in wasm";
 const FROM_JS = "hva from JavaScript";

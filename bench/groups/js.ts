@@ -1,10 +1,11 @@
 /**
  * Lookups called from JavaScript, one call per address, against what npm has.
  */
-import { type MappedRegion, MemslotEngine, type Vcpu } from "memslots";
+import type { Vcpu } from "memslots";
 import { type KeyPattern, KeyStreams } from "../data/keys.js";
 import { shuffledRegions } from "../data/lists.js";
 import { makeSlots, PAGE_BYTES, type Slots } from "../data/slots.js";
+import { filledEngine, sumOfOneShots, sumOfVcpu } from "../engine/filled.js";
 import {
   type Case,
   type Entrant,
@@ -25,36 +26,13 @@ import {
 
 export const VCPU = "vcpu.gpaToHva in a section";
 const ONE_SHOT = "engine.gpaToHva";
-/** Longest list of an engine whose filling is no longer: its default. */
-const LIST_ENTRIES = 4096;
 /** Engines of the case that asks whether more of them in one process slow each other down. */
 const MANY = 8;
-
-export async function filledEngine(regions: readonly MappedRegion[], slots: number): Promise<MemslotEngine> {
-  const engine = await MemslotEngine.create({
-    maxSlots: slots,
-    maxListEntries: Math.max(LIST_ENTRIES, regions.length),
-  });
-  engine.setUserMemoryRegionList(regions);
-  return engine;
-}
 
 /** Guest addresses in bytes, a view per stream. */
 export function gpasOf(slots: Slots, pattern: KeyPattern, { jsKeys, jsStreams }: Scale): Float64Array[] {
   const keys = new KeyStreams(slots, pattern, jsKeys, jsStreams);
   return keys.views(keys.all.map((gfn) => gfn * PAGE_BYTES));
-}
-
-function sumOfVcpu(vcpu: Vcpu, gpas: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < gpas.length; i++) sum += vcpu.gpaToHva(gpas[i]!);
-  return sum;
-}
-
-function sumOfOneShots(engine: MemslotEngine, gpas: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < gpas.length; i++) sum += engine.gpaToHva(gpas[i]!);
-  return sum;
 }
 
 async function entrants(n: number, pattern: KeyPattern, scale: Scale): Promise<Entrant[]> {

@@ -7,9 +7,9 @@ import type { MappedRegion, MemslotEngine } from "memslots";
 import { readTrace } from "../../src/cli/trace.js";
 import { deletionOf, shuffledRegions } from "../data/lists.js";
 import { makeSlots, PAGE_BYTES, type Slots } from "../data/slots.js";
+import { filledEngine } from "../engine/filled.js";
 import { type Addon, loadAddon } from "../engine/native.js";
 import type { Case, Competitor, Entrant, Group, Results, Row, Scale, Skipped } from "../harness/case.js";
-import { filledEngine } from "./js.js";
 
 const TRACE = fileURLToPath(new URL("../../test/traces/qemu/pc-1g-reset.jsonl.gz", import.meta.url));
 const KVM = "/dev/kvm, ioctl";

@@ -41,10 +41,12 @@ export interface Quantity {
   readonly bytes: number;
 }
 
-/** A competitor with threads of its own, which has measured itself: times in nanoseconds per operation. */
+/** A competitor with threads or a process of its own, which has measured itself: nanoseconds per operation. */
 export interface Measured {
   readonly name: string;
   readonly samples: readonly number[];
+  /** Of its answers, where it has some. */
+  readonly hash?: string;
 }
 
 export interface Case {

@@ -10,10 +10,23 @@ import { js } from "../groups/js.js";
 import { kvm } from "../groups/kvm.js";
 import { lookup } from "../groups/lookup.js";
 import { memory } from "../groups/memory.js";
+import { runtimes } from "../groups/runtimes.js";
 import { sync } from "../groups/sync.js";
 import type { Group, Scale } from "./case.js";
 
-export const groups: readonly Group[] = [lookup, js, batch, commit, hva, guestmem, sync, boot, memory, kvm];
+export const groups: readonly Group[] = [
+  lookup,
+  js,
+  batch,
+  commit,
+  hva,
+  guestmem,
+  sync,
+  boot,
+  memory,
+  runtimes,
+  kvm,
+];
 
 export const fullScale: Scale = {
   smoke: false,
@@ -28,8 +41,8 @@ export const fullScale: Scale = {
 
 export const smokeScale: Scale = {
   smoke: true,
-  sizes: [8, 64, 128],
-  largest: 128,
+  sizes: [8, 64, 512],
+  largest: 512,
   keys: 256,
   jsKeys: 256,
   streams: 2,

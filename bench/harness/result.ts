@@ -10,8 +10,33 @@ import { type CaseResult, type Row, verdictOf } from "./case.js";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-export function writeResult(file: string, cases: readonly CaseResult[], rows: readonly Row[]): void {
-  const result = {
+/** When, of what and on what some cases were measured. */
+export interface Run {
+  readonly date: string;
+  readonly commit: string | null;
+  readonly machine: {
+    readonly cpu: string;
+    readonly cores: number;
+    readonly memoryBytes: number;
+    readonly system: string;
+  };
+  readonly runtime: string;
+  readonly engine: string | undefined;
+  readonly versions: Readonly<Record<string, string>>;
+  /** Names of its cases. */
+  readonly measured: readonly string[];
+}
+
+/** Cases, and the runs that they come from. */
+export interface Result {
+  readonly runs: readonly Run[];
+  readonly cases: readonly CaseResult[];
+}
+
+/** Of this process, now. */
+export function resultOf(cases: readonly CaseResult[]): Result {
+  if (cases.length === 0) return { runs: [], cases };
+  const run: Run = {
     date: new Date().toISOString(),
     commit: commitOf(),
     machine: {
@@ -23,9 +48,30 @@ export function writeResult(file: string, cases: readonly CaseResult[], rows: re
     runtime: process.versions.bun === undefined ? `node ${process.version}` : `bun ${process.versions.bun}`,
     engine: process.versions.v8,
     versions: packageVersions(),
-    rows: rows.map((row) => ({ ...row, verdict: verdictOf(row) })),
-    cases,
+    measured: [...new Set(cases.map(({ name }) => name))],
   };
+  return { runs: [run], cases };
+}
+
+/** All of them; of a case that several have, the last. */
+export function joinResults(results: readonly Result[]): Result {
+  const cases = new Map(
+    results.flatMap((result) => result.cases.map((one) => [`${one.name} @${one.n}`, one] as const)),
+  );
+  return { runs: results.flatMap(({ runs }) => runs), cases: [...cases.values()] };
+}
+
+/** What writeResult has written. @throws Error if the file cannot be read or is none */
+export function readResult(file: string): Result {
+  const result = JSON.parse(readFileSync(file, "utf8"));
+  if (!Array.isArray(result?.runs) || !Array.isArray(result.cases)) {
+    throw new Error(`${file} has no results of npm run bench`);
+  }
+  return result;
+}
+
+export function writeResult(file: string, { runs, cases }: Result, rows: readonly Row[]): void {
+  const result = { runs, rows: rows.map((row) => ({ ...row, verdict: verdictOf(row) })), cases };
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
 }

@@ -54,7 +54,8 @@ export function time(ns: number): string {
   return `${short(ns / 1e6)} ms`;
 }
 
-function short(value: number): string {
+/** Three digits, or all of a larger number. */
+export function short(value: number): string {
   if (value >= 100) return String(Math.round(value));
   return value.toPrecision(3);
 }

@@ -10,7 +10,7 @@ import ts from "typescript";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Folders that a page may see. */
-const FOLDERS = ["dist", "src", "test", "node_modules"];
+const FOLDERS = ["dist", "src", "test", "bench", "node_modules"];
 
 const SCRIPT = "text/javascript; charset=utf-8";
 const TYPES: Readonly<Record<string, string>> = {

@@ -1,0 +1,57 @@
+/**
+ * The same lookups and lists in every runtime: answers that are the same to the hash, or the run fails; and how fast
+ * each is.
+ */
+import type { Case, Group, Results, Row, Scale } from "../harness/case.js";
+import { measureEverywhere } from "../runtimes/everywhere.js";
+import type { WorkloadName } from "../runtimes/workloads.js";
+
+const FEW = 64;
+const MANY = 4096;
+const WORKLOADS: readonly (readonly [WorkloadName, (scale: Scale) => readonly number[]])[] = [
+  ["lookups, uniform", ({ largest }) => [FEW, MANY, largest]],
+  ["lookups, mix", () => [MANY]],
+  ["one-shot lookups, uniform", () => [MANY]],
+  ["batches, uniform", () => [MANY]],
+  ["lists of 1", () => [MANY]],
+  ["lists of 16", ({ largest }) => [FEW, MANY, largest]],
+];
+
+function cases(scale: Scale): Case[] {
+  const smoke = ["lookups, uniform", "lists of 16"];
+  return WORKLOADS.filter(([name]) => !scale.smoke || smoke.includes(name)).flatMap(([name, sizes]) =>
+    (scale.smoke ? [FEW] : sizes(scale)).map((n) => ({
+      name: `runtimes: ${name}`,
+      n,
+      unit: name.startsWith("lists") ? "list" : "lookup",
+      prepare: () => measureEverywhere(name, n, scale.smoke),
+    })),
+  );
+}
+
+function rows(results: Results, scale: Scale): Row[] {
+  return cases(scale).flatMap(({ name, n }) => {
+    const { figures = [], skipped = [] } = results.case(name, n) ?? {};
+    const [node, ...others] = figures;
+    const row = (what: string) => ({ id: "R1", what: `${name.slice(10)}: ${what} / Node`, n: String(n) });
+    return [
+      ...others.map((other) => ({ ...row(other.name), measured: other.median / node!.median })),
+      ...skipped.map((s) => ({ ...row(s.name), measured: undefined, skipped: s.skipped })),
+    ];
+  });
+}
+
+/** A case is in the results only if its answers were equal everywhere. */
+function report(results: Results, scale: Scale): string {
+  const measured = cases(scale).flatMap(({ name, n }) => results.case(name, n) ?? []);
+  const names = new Set(measured.flatMap(({ figures }) => figures.map((figure) => figure.name)));
+  return `${measured.length} workloads, the answers of each equal to the hash in ${[...names].join(", ")}\n`;
+}
+
+export const runtimes: Group = {
+  name: "runtimes",
+  about: "the same lookups and lists in Node, Bun, Deno, Chromium and Firefox, the answers equal",
+  cases,
+  rows,
+  report,
+};

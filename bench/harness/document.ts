@@ -1,0 +1,41 @@
+/**
+ * The part of a document that a result writes: between two marks, so that no figure in it was typed.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { type Row, verdictOf } from "./case.js";
+import type { Result, Run } from "./result.js";
+import { short } from "./table.js";
+
+const BEGIN = "<!-- figures: begin -->\n";
+const END = "<!-- figures: end -->\n";
+
+/** Replace what is between the marks. @throws Error if the document has not both of them */
+export function writeDocument(file: string, result: Result, rows: readonly Row[]): void {
+  writeFileSync(file, withFigures(readFileSync(file, "utf8"), figuresText(result, rows)));
+}
+
+export function withFigures(document: string, figures: string): string {
+  const begin = document.indexOf(BEGIN);
+  const end = document.indexOf(END);
+  if (begin < 0 || end < begin) throw new Error(`the document must have ${BEGIN.trim()} and ${END.trim()}`);
+  return `${document.slice(0, begin + BEGIN.length)}${figures}${document.slice(end)}`;
+}
+
+/** What was measured, when and on what, and a table of the rows. */
+export function figuresText({ runs }: Result, rows: readonly Row[]): string {
+  const lines = rows.map((row) => {
+    const { id, n, what, unit, measured, target, atLeast } = row;
+    const value = measured === undefined ? "" : `${short(measured)}${unit === undefined ? "" : ` ${unit}`}`;
+    const bound = target === undefined ? "" : `${atLeast ? "≥" : "≤"} ${target}`;
+    const verdict = measured === undefined ? `skipped: ${row.skipped ?? "not run"}` : verdictOf(row);
+    return `| ${[id, what, n, value, bound, verdict].join(" | ")} |`;
+  });
+  const head = ["| row | what | n | measured | target | |", "|---|---|---:|---:|---:|---|"];
+  return `\n${[...new Set(runs.map(runText))].join("\n")}\n\n${[...head, ...lines].join("\n")}\n\n`;
+}
+
+function runText({ date, commit, machine, runtime }: Run): string {
+  const { cpu, cores, system } = machine;
+  const of = commit === null ? "" : `, commit ${commit.slice(0, 10)}`;
+  return `Measured ${date.slice(0, 10)}${of}, on ${cores} processors (${cpu}), ${system}, ${runtime}.`;
+}
