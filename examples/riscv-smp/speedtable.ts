@@ -56,6 +56,7 @@ export function speedTable(result: SpeedResult): string {
     const verdict = holds ? "ok" : "MISSED";
     return `${what.padEnd(40)}${measured.toFixed(3).padStart(8)}   >= ${least.toFixed(1)}   ${verdict}`;
   });
+  const computer = ratioOf(result, "flat, two harts", "flat").toFixed(3).padStart(8);
   return [
     ...speeds,
     `${of(({ commitsPerSecond }) => commitsPerSecond, 0)} commits per second split or merge the slot in use`,
@@ -63,7 +64,7 @@ export function speedTable(result: SpeedResult): string {
     `${rounds.length} quietest of ${tried} rounds; other programs took ${of(({ others }) => others, 2)} processors`,
     "",
     ...ratios,
-    `${"2 harts / 1 hart, flat: the computer's".padEnd(40)}${ratioOf(result, "flat, two harts", "flat").toFixed(3).padStart(8)}`,
+    `${"2 harts / 1 hart, flat: the computer's".padEnd(40)}${computer}`,
     "",
   ].join("\n");
 }
