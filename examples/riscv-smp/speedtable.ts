@@ -2,7 +2,7 @@
  * The speeds as a table, and the ratios against their targets.
  */
 import { median, quartileSpread } from "../../bench/harness/statistics.js";
-import { MODES, type Mode, type SpeedResult } from "./scenarios/speed.js";
+import { MODES, type Mode, type Round, type SpeedResult } from "./scenarios/speed.js";
 
 const WHAT: Readonly<Record<Mode, string>> = {
   flat: "1 hart, flat memory",
@@ -50,19 +50,21 @@ export function speedTable(result: SpeedResult): string {
     const spread = `${(quartileSpread(samples) * 100).toFixed(0)} %`;
     return `${WHAT[mode].padEnd(40)}${median(samples).toFixed(1).padStart(8)} MIPS   spread ${spread}`;
   });
-  const pace = median(rounds.map(({ commitsPerSecond }) => commitsPerSecond));
-  const others = median(rounds.map(({ others }) => others));
+  const of = (figure: (round: Round) => number, digits: number) => median(rounds.map(figure)).toFixed(digits);
+  const misses = (mode: Mode) => of((round) => round.misses[mode], 2);
   const ratios = ratiosOf(result).map(({ what, measured, least, holds }) => {
     const verdict = holds ? "ok" : "MISSED";
     return `${what.padEnd(40)}${measured.toFixed(3).padStart(8)}   >= ${least.toFixed(1)}   ${verdict}`;
   });
+  const computer = ratioOf(result, "flat, two harts", "flat").toFixed(3).padStart(8);
   return [
     ...speeds,
-    `${Math.round(pace)} commits per second, each splits or merges the slot in use`,
-    `${rounds.length} quietest of ${tried} rounds; other programs took ${others.toFixed(2)} processors`,
+    `${of(({ commitsPerSecond }) => commitsPerSecond, 0)} commits per second split or merge the slot in use`,
+    `asked of the engine per 1,000 instructions: ${misses("idle")} idle, ${misses("commits")} with commits`,
+    `${rounds.length} quietest of ${tried} rounds; other programs took ${of(({ others }) => others, 2)} processors`,
     "",
     ...ratios,
-    `${"2 harts / 1 hart, flat: the computer's".padEnd(40)}${ratioOf(result, "flat, two harts", "flat").toFixed(3).padStart(8)}`,
+    `${"2 harts / 1 hart, flat: the computer's".padEnd(40)}${computer}`,
     "",
   ].join("\n");
 }

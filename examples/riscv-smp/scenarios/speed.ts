@@ -26,6 +26,8 @@ export interface Round {
   /** Million guest instructions per second, of all harts together. */
   readonly mips: Readonly<Record<Mode, number>>;
   readonly commitsPerSecond: number;
+  /** Translations that the engine is asked for, per 1,000 instructions. */
+  readonly misses: Readonly<Record<Mode, number>>;
   /** Processors that other programs took. */
   readonly others: number;
 }
@@ -74,31 +76,35 @@ function sleepUntil(end: number): void {
   }
 }
 
-/** One sample, and the commits per second meanwhile. */
+/** One sample, and what a change of the map costs meanwhile. */
 function sample(machine: Machine, harts: readonly number[], ms: number, changes: boolean) {
-  const before = machine.total().instructions;
+  const before = machine.total();
   machine.go(harts);
   const start = performance.now();
   const commits = changes ? commitUntil(machine, start + ms) : 0;
   sleepUntil(start + ms);
   machine.hold(harts);
   const elapsedMs = performance.now() - start;
-  const instructions = machine.total().instructions - before;
-  return { mips: instructions / elapsedMs / 1000, commitsPerSecond: (commits / elapsedMs) * 1000 };
+  const after = machine.total();
+  const instructions = after.instructions - before.instructions;
+  return {
+    mips: instructions / elapsedMs / 1000,
+    commitsPerSecond: (commits / elapsedMs) * 1000,
+    misses: ((after.misses - before.misses) / instructions) * 1000,
+  };
 }
 
 function runRound(engine: Machine, flat: Machine, ms: number): Round {
   const others = watchOthers();
-  let commitsPerSecond = 0;
-  const speedOf = (mode: Mode): number => {
+  const samples = MODES.map((mode) => {
     const machine = mode.startsWith("flat") ? flat : engine;
     const harts = mode.endsWith("two harts") ? [0, 1] : [0];
-    const { mips, commitsPerSecond: pace } = sample(machine, harts, ms, mode === "commits");
-    if (mode === "commits") commitsPerSecond = pace;
-    return mips;
-  };
-  const mips = Object.fromEntries(MODES.map((mode) => [mode, speedOf(mode)])) as Record<Mode, number>;
-  return { mips, commitsPerSecond, others: others() };
+    return sample(machine, harts, ms, mode === "commits");
+  });
+  const byMode = (figure: "mips" | "misses") =>
+    Object.fromEntries(MODES.map((mode, i) => [mode, samples[i]![figure]])) as Record<Mode, number>;
+  const { commitsPerSecond } = samples[MODES.indexOf("commits")]!;
+  return { mips: byMode("mips"), misses: byMode("misses"), commitsPerSecond, others: others() };
 }
 
 /** The `count` quietest of up to MAX_TRIES times as many rounds; no more are tried once so many are quiet. */
