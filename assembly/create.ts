@@ -19,6 +19,7 @@ import {
   ROOT_BYTES,
   ROOTS,
   STAGING_ENTRIES_MIN,
+  TABLES,
 } from "./layout";
 import { rootAt, setDirectory, setGeneration } from "./roots";
 
@@ -47,7 +48,7 @@ function carve(header: usize, engine: Header): u32 {
   engine.chunksPerDirectory = chunks;
   engine.chunkCount = spaces * 2 * 2 * (chunks + 1);
   engine.recordCount = spaces * slots * 2;
-  engine.retiredCapacity = engine.chunkCount + engine.recordCount + ROOTS * spaces + 1;
+  engine.retiredCapacity = engine.chunkCount + engine.recordCount + ROOTS * TABLES + 1;
   engine.readers = align(<u32>header + HEADER_BYTES);
   engine.batch = engine.readers + lines * READER_BYTES;
   engine.ids = engine.batch + lines * BATCH_BYTES;

@@ -57,6 +57,9 @@ export {
 } from "./commit";
 export { stageWindows } from "./windows";
 
+// Private memory: stage files and attributes for a commit; look them up.
+export { stageMemfd, stageMemfdClose, stageAttributes, attributesAt, resolvePrivate } from "./privatememory";
+
 // Writes that came by no guest address.
 export { markHostRange } from "./hostrange";
 

@@ -71,6 +71,11 @@ export const READER_VCPU: u32 = 1;
 export const READER_INSIDE: u32 = 2;
 export const READER_BEHIND: u32 = 4;
 export const READER_KICKED: u32 = 8;
+/** Tables of a root: the windows of each address space, then those of private memory. */
+export const TABLE_MEMFDS: u32 = 4;
+export const TABLE_BINDINGS: u32 = 5;
+export const TABLE_ATTRIBUTES: u32 = 6;
+export const TABLES: u32 = 7;
 /** More changed ranges than the staging area has room for: everything may have changed. */
 export const CHANGED_OVERFLOW: u32 = 0xffffffff;
 
@@ -221,8 +226,12 @@ export class Header {
   stagedWindows1: u32;
   stagedWindows2: u32;
   stagedWindows3: u32;
-  pad17: u64;
-  pad18: u64;
+  /** writer: the same for the tables of private memory. */
+  stagedMemfds: u32;
+  stagedBindings: u32;
+  stagedAttributes: u32;
+  /** writer: bit i is set while table i is staged, so that a commit without any looks at one word. */
+  stagedTables: u32;
 
   /** writer: hash of each dirty consumer's name, 0 if the place is free. */
   consumer0: u64;
@@ -322,10 +331,13 @@ export class Root {
   windows1: u32;
   windows2: u32;
   windows3: u32;
-  pad3: u64;
+  /** Tables of private memory, of the same shape: guest_memfds, what slots are bound to, attributes; 0 without. */
+  memfds: u32;
+  bindings: u32;
+  attributes: u32;
+  pad3: u32;
   pad4: u64;
   pad5: u64;
-  pad6: u64;
 }
 
 /**
@@ -492,7 +504,15 @@ export class WindowTable {
   reserved0: u32;
 }
 
-/** Guest bytes [start, end) that are no slot: registers of a device, or less than a page of host memory. */
+/**
+ * Guest bytes [start, end) that are no slot: registers of a device, or less than a page of host memory. In the tables
+ * of private memory (privatememory.ts):
+ *
+ *   table        start        end          target                                       device
+ *   memfds       descriptor   start + 1    bytes of the file                            descriptor
+ *   bindings     slot number  start + 1    byte of the file that the slot begins with   descriptor
+ *   attributes   first byte   behind it    KVM_MEMORY_ATTRIBUTE_* bits                  0
+ */
 @unmanaged
 export class Window {
   start: u64;
@@ -526,6 +546,30 @@ export class Region {
   guestPhysAddr: u64;
   memorySize: u64;
   userspaceAddr: u64;
+}
+
+/** struct kvm_userspace_memory_region2 as far as it is read, byte for byte: a Region and what follows it. */
+@unmanaged
+export class Region2 extends Region {
+  guestMemfdOffset: u64;
+  guestMemfd: u32;
+  pad0: u32;
+}
+
+/** struct kvm_create_guest_memfd, as far as it is read. */
+@unmanaged
+export class MemfdRequest {
+  size: u64;
+  flags: u64;
+}
+
+/** struct kvm_memory_attributes. */
+@unmanaged
+export class AttributesRequest {
+  address: u64;
+  size: u64;
+  attributes: u64;
+  flags: u64;
 }
 
 /** What an observer sees of a reader line: one piece of a walk over the readers. */
@@ -569,6 +613,12 @@ if (offsetof<Header>("consumer0") != 384) ERROR("Header.consumer0 must start a l
 if (offsetof<Header>("transaction") != 256) ERROR("Header.transaction must start a line");
 if (offsetof<Reader>() != READER_BYTES) ERROR("Reader");
 if (offsetof<Root>() != ROOT_BYTES) ERROR("Root");
+if (offsetof<Root>("memfds") != offsetof<Root>("windows0") + 4 * TABLE_MEMFDS) ERROR("Root.memfds");
+if (offsetof<Root>("attributes") != offsetof<Root>("windows0") + 4 * TABLE_ATTRIBUTES)
+  ERROR("Root.attributes");
+if (offsetof<Header>("stagedMemfds") != offsetof<Header>("stagedWindows0") + 4 * TABLE_MEMFDS)
+  ERROR("Header.stagedMemfds");
+if (TABLE_MEMFDS != ADDRESS_SPACES_MAX) ERROR("TABLE_MEMFDS");
 if (offsetof<Directory>() != DIRECTORY_BYTES) ERROR("Directory");
 if (offsetof<Structure>() != STRUCTURE_BYTES) ERROR("Structure");
 if (offsetof<Chunk>() != CHUNK_HEADER_BYTES) ERROR("Chunk");
@@ -584,6 +634,7 @@ if (offsetof<Window>() != WINDOW_BYTES) ERROR("Window");
 if (offsetof<Effect>() != EFFECT_BYTES) ERROR("Effect");
 if (offsetof<Region>() != REGION_BYTES) ERROR("Region");
 if (offsetof<Region>("userspaceAddr") != 24) ERROR("Region must equal struct kvm_userspace_memory_region");
+if (offsetof<Region2>("guestMemfdOffset") != REGION_BYTES) ERROR("Region2 must equal the kernel's struct");
 if (offsetof<ReaderState>() != READER_STATE_BYTES) ERROR("ReaderState");
 if (READER_STATE_BYTES != REGION_BYTES) ERROR("BATCH_REGIONS counts reader states, too");
 if (BATCH_ENTRIES * 8 != BATCH_BYTES) ERROR("BATCH_BYTES");

@@ -21,7 +21,7 @@ import { collectChanged } from "./changed";
 import { createLog } from "./consumers";
 import { closeDirectory, dropDirectory, openDirectory } from "./directory";
 import { freeBitmap, useDirtyBitmap } from "./dirtybitmap";
-import { E2BIG, EBADF, EBUSY, EEXIST, EINVAL, ENOMEM, OK } from "./errno";
+import { E2BIG, EBUSY, EEXIST, EINVAL, ENOMEM, OK } from "./errno";
 import { INSERTED, insertGfn, POOL_EMPTY, removeGfn, replaceGfn } from "./gfnindex";
 import { closeHva, insertHva, removeHva, replaceHva } from "./hvaindex";
 import { addEffect, clearEffects, effectAt, effectOf, recordOf, setRecord, slotKey } from "./idtable";
@@ -36,7 +36,10 @@ import {
   Region,
   ROOT_BYTES,
   Root,
+  TABLE_MEMFDS,
+  TABLES,
 } from "./layout";
+import { bindMemfd } from "./privatememory";
 import { publishSpare } from "./publish";
 import { allocRecord, asIdOf, endGfn, freeRecord } from "./records";
 import { BITMAP_DIES, BITMAP_KEPT, retireRecord } from "./retired";
@@ -56,7 +59,6 @@ import {
   CHANGE_NONE,
   checkRegion,
   classify,
-  KVM_MEM_GUEST_MEMFD,
   KVM_MEM_LOG_DIRTY_PAGES,
 } from "./validate";
 import { checkWindows, replaceWindows, unstageWindows, windowsDiffer } from "./windows";
@@ -356,6 +358,9 @@ function publish(header: usize, mode: u32): void {
     }
     if (slots || windows) setGeneration(root, asId, generationOf(root, asId) + engine.addressSpaces);
   }
+  if (engine.stagedTables != 0) {
+    for (let index = TABLE_MEMFDS; index < TABLES; index++) replaceWindows(header, root, index);
+  }
   changetype<Root>(root).commit += 1;
   const count = engine.effectCount;
   retireOld(header, (mode & COMMIT_TAKE_DIRTY) != 0);
@@ -385,9 +390,8 @@ function build(header: usize, count: u32, version2: bool): i32 {
   if (dropNullEffects(header) == 0 && !windows) return UNCHANGED;
   let result = applyEffects(header, count);
   if (result != OK) return result;
-  // No guest_memfd can be bound yet; KVM looks at the descriptor after the overlap.
-  const first = changetype<Region>(regionAt(header, 0));
-  if (version2 && first.flags & KVM_MEM_GUEST_MEMFD && first.memorySize != 0) return refuse(header, 0, EBADF);
+  if (version2) result = bindMemfd(header, regionAt(header, 0));
+  if (result != OK) return refuse(header, 0, result);
   result = checkLimits(header, count);
   return result == OK ? PUBLISHED : result;
 }

@@ -59,7 +59,7 @@ export function classify(header: usize, region: usize, old: usize): i32 {
   if (mem.flags & KVM_MEM_GUEST_MEMFD) return EINVAL;
   if (mem.userspaceAddr != slot.userspaceAddr) return EINVAL;
   if (mem.memorySize >> shift != <u64>slot.npages) return EINVAL;
-  if ((mem.flags ^ slot.flags) & KVM_MEM_READONLY) return EINVAL;
+  if ((mem.flags ^ slot.flags) & (KVM_MEM_READONLY | KVM_MEM_GUEST_MEMFD)) return EINVAL;
   if (mem.guestPhysAddr >> shift != slot.baseGfn) return CHANGE_MOVE;
   return mem.flags != slot.flags ? CHANGE_FLAGS_ONLY : CHANGE_NONE;
 }

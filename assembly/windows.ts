@@ -15,46 +15,51 @@
  */
 import { E2BIG, EEXIST, EINVAL, ENOMEM, OK } from "./errno";
 import { allocHeap, freeHeap, markHeap } from "./heap";
-import { Header, Root, WINDOW_BYTES, WINDOW_TABLE_BYTES, Window, WindowTable } from "./layout";
+import { Header, Root, TABLES, WINDOW_BYTES, WINDOW_TABLE_BYTES, Window, WindowTable } from "./layout";
 import { retireWindows } from "./retired";
 import { rootAt } from "./roots";
 
-/** Window table of an address space in a layout, 0 without. */
-export function windowsOf(root: usize, asId: u32): usize {
-  return load<u32>(root + (asId << 2), offsetof<Root>("windows0"));
+/** Table number `index` of a layout, 0 without: an address space's windows, or one of TABLE_*. */
+export function windowsOf(root: usize, index: u32): usize {
+  return load<u32>(root + (index << 2), offsetof<Root>("windows0"));
 }
 
-function setWindows(root: usize, asId: u32, table: usize): void {
-  store<u32>(root + (asId << 2), <u32>table, offsetof<Root>("windows0"));
+function setWindows(root: usize, index: u32, table: usize): void {
+  store<u32>(root + (index << 2), <u32>table, offsetof<Root>("windows0"));
 }
 
-function stagedOf(header: usize, asId: u32): usize {
-  return load<u32>(header + (asId << 2), offsetof<Header>("stagedWindows0"));
+function stagedOf(header: usize, index: u32): usize {
+  return load<u32>(header + (index << 2), offsetof<Header>("stagedWindows0"));
 }
 
-function setStaged(header: usize, asId: u32, table: usize): void {
-  store<u32>(header + (asId << 2), <u32>table, offsetof<Header>("stagedWindows0"));
+/** Have `table` be number `index` of the next layout. */
+export function setStaged(header: usize, index: u32, table: usize): void {
+  const bit = (<u32>1) << index;
+  const staged = changetype<Header>(header).stagedTables;
+  store<u32>(header + (index << 2), <u32>table, offsetof<Header>("stagedWindows0"));
+  changetype<Header>(header).stagedTables = table != 0 ? staged | bit : staged & ~bit;
 }
 
 function bytesOf(table: usize): u32 {
   return WINDOW_TABLE_BYTES + changetype<WindowTable>(table).count * WINDOW_BYTES;
 }
 
-function windowAt(table: usize, i: u32): usize {
+export function windowAt(table: usize, i: u32): usize {
   return table + WINDOW_TABLE_BYTES + i * WINDOW_BYTES;
 }
 
-/** Forget what is staged for an address space. */
-function dropStaged(header: usize, asId: u32): void {
-  const table = stagedOf(header, asId);
+/** Forget what is staged as number `index`. */
+export function dropStaged(header: usize, index: u32): void {
+  const table = stagedOf(header, index);
   if (table == 0) return;
-  setStaged(header, asId, 0);
+  setStaged(header, index, 0);
   freeHeap(header, table);
 }
 
 /** Forget what is staged. */
 export function dropStagedWindows(header: usize): void {
-  for (let asId: u32 = 0; asId < changetype<Header>(header).addressSpaces; asId++) dropStaged(header, asId);
+  if (changetype<Header>(header).stagedTables == 0) return;
+  for (let index: u32 = 0; index < TABLES; index++) dropStaged(header, index);
 }
 
 /**
@@ -76,8 +81,9 @@ export function stageWindows(header: usize, asId: u32, count: u32): f64 {
 
 /** OK if every staged array is one that can be searched: EINVAL for an empty window, EEXIST for two that meet. */
 export function checkWindows(header: usize): i32 {
-  for (let asId: u32 = 0; asId < changetype<Header>(header).addressSpaces; asId++) {
-    const table = stagedOf(header, asId);
+  if (changetype<Header>(header).stagedTables == 0) return OK;
+  for (let index: u32 = 0; index < TABLES; index++) {
+    const table = stagedOf(header, index);
     if (table == 0) continue;
     let end: u64 = 0;
     for (let i: u32 = 0; i < changetype<WindowTable>(table).count; i++) {
@@ -92,48 +98,50 @@ export function checkWindows(header: usize): i32 {
 
 /** Drop staged arrays that are as those of `root`. True if one is left. */
 export function windowsDiffer(header: usize, root: usize): bool {
+  if (changetype<Header>(header).stagedTables == 0) return false;
   let differ = false;
-  for (let asId: u32 = 0; asId < changetype<Header>(header).addressSpaces; asId++) {
-    const staged = stagedOf(header, asId);
+  for (let index: u32 = 0; index < TABLES; index++) {
+    const staged = stagedOf(header, index);
     if (staged == 0) continue;
-    const table = windowsOf(root, asId);
+    const table = windowsOf(root, index);
     const count: u32 = table == 0 ? 0 : changetype<WindowTable>(table).count;
     const same =
       count == changetype<WindowTable>(staged).count &&
       (count == 0 || memory.compare(staged, table, bytesOf(staged)) == 0);
-    if (same) dropStaged(header, asId);
+    if (same) dropStaged(header, index);
     else differ = true;
   }
   return differ;
 }
 
-/** Put what is staged for an address space into `root`, which is private. False if nothing is. */
-export function replaceWindows(header: usize, root: usize, asId: u32): bool {
-  const staged = stagedOf(header, asId);
+/** Put what is staged as number `index` into `root`, which is private. False if nothing is. */
+export function replaceWindows(header: usize, root: usize, index: u32): bool {
+  const staged = stagedOf(header, index);
   if (staged == 0) return false;
-  const old = windowsOf(root, asId);
+  const old = windowsOf(root, index);
   if (old != 0) retireWindows(header, old);
-  setWindows(root, asId, staged);
+  setWindows(root, index, staged);
   return true;
 }
 
 /** The root that has the staged arrays is published: they are staged no more. */
 export function unstageWindows(header: usize): void {
-  for (let asId: u32 = 0; asId < changetype<Header>(header).addressSpaces; asId++) setStaged(header, asId, 0);
+  if (changetype<Header>(header).stagedTables == 0) return;
+  for (let index: u32 = 0; index < TABLES; index++) setStaged(header, index, 0);
 }
 
 /** A part of the rebuild after a writer's death: the arrays of the root numbered `number` are alive. */
 export function recoverWindows(header: usize, number: u32): void {
   const root = rootAt(header, number);
-  unstageWindows(header);
-  for (let asId: u32 = 0; asId < changetype<Header>(header).addressSpaces; asId++) {
-    if (windowsOf(root, asId) != 0) markHeap(windowsOf(root, asId));
+  for (let index: u32 = 0; index < TABLES; index++) {
+    setStaged(header, index, 0);
+    if (windowsOf(root, index) != 0) markHeap(windowsOf(root, index));
   }
 }
 
-/** Readers: the window that holds guest byte `gpa` in the layout of `root`, 0 if none does. */
-export function findWindow(root: usize, asId: u32, gpa: u64): usize {
-  const table = windowsOf(root, asId);
+/** Readers: the window of table number `index` that holds `gpa` in the layout of `root`, 0 if none does. */
+export function findWindow(root: usize, index: u32, gpa: u64): usize {
+  const table = windowsOf(root, index);
   if (table == 0) return 0;
   let n = changetype<WindowTable>(table).count;
   if (n == 0) return 0;

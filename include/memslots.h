@@ -16,7 +16,7 @@
 #endif
 
 /* What checkEngine is asked about: the layout that this header tells of. */
-#define MEMSLOTS_LAYOUT_HASH 0x7a66d4e2u
+#define MEMSLOTS_LAYOUT_HASH 0x44c4bae5u
 
 /* Answers of a translation that are no host address. */
 #define MEMSLOTS_HVA_BAD (-1.0)
@@ -93,6 +93,11 @@
 #define MEMSLOTS_READER_INSIDE 2u
 #define MEMSLOTS_READER_BEHIND 4u
 #define MEMSLOTS_READER_KICKED 8u
+/* Tables of a root: the windows of each address space, then those of private memory. */
+#define MEMSLOTS_TABLE_MEMFDS 4u
+#define MEMSLOTS_TABLE_BINDINGS 5u
+#define MEMSLOTS_TABLE_ATTRIBUTES 6u
+#define MEMSLOTS_TABLES 7u
 /* More changed ranges than the staging area has room for: everything may have changed. */
 #define MEMSLOTS_CHANGED_OVERFLOW 4294967295u
 /* Bit of Header.root: vCPUs wait before they open a section. Roots are multiples of 64, so that it is free. */
@@ -270,8 +275,12 @@ struct memslots_header {
   uint32_t stagedWindows1;
   uint32_t stagedWindows2;
   uint32_t stagedWindows3;
-  uint64_t pad17;
-  uint64_t pad18;
+  /* writer: the same for the tables of private memory. */
+  uint32_t stagedMemfds;
+  uint32_t stagedBindings;
+  uint32_t stagedAttributes;
+  /* writer: bit i is set while table i is staged, so that a commit without any looks at one word. */
+  uint32_t stagedTables;
   /* writer: hash of each dirty consumer's name, 0 if the place is free. */
   uint64_t consumer0;
   uint64_t consumer1;
@@ -368,10 +377,13 @@ struct memslots_root {
   uint32_t windows1;
   uint32_t windows2;
   uint32_t windows3;
-  uint64_t pad3;
+  /* Tables of private memory, of the same shape: guest_memfds, what slots are bound to, attributes; 0 without. */
+  uint32_t memfds;
+  uint32_t bindings;
+  uint32_t attributes;
+  uint32_t pad3;
   uint64_t pad4;
   uint64_t pad5;
-  uint64_t pad6;
 };
 _Static_assert(sizeof(struct memslots_root) == 128, "struct memslots_root");
 
@@ -521,7 +533,15 @@ struct memslots_window_table {
 };
 _Static_assert(sizeof(struct memslots_window_table) == 8, "struct memslots_window_table");
 
-/* Guest bytes [start, end) that are no slot: registers of a device, or less than a page of host memory. */
+/*
+ * Guest bytes [start, end) that are no slot: registers of a device, or less than a page of host memory. In the tables
+ * of private memory (privatememory.ts):
+ *
+ *   table        start        end          target                                       device
+ *   memfds       descriptor   start + 1    bytes of the file                            descriptor
+ *   bindings     slot number  start + 1    byte of the file that the slot begins with   descriptor
+ *   attributes   first byte   behind it    KVM_MEMORY_ATTRIBUTE_* bits                  0
+ */
 struct memslots_window {
   uint64_t start;
   uint64_t end;
@@ -556,6 +576,30 @@ struct memslots_region {
   uint64_t userspaceAddr;
 };
 _Static_assert(sizeof(struct memslots_region) == 32, "struct memslots_region");
+
+/* struct kvm_userspace_memory_region2 as far as it is read, byte for byte: a Region and what follows it. */
+struct memslots_region2 {
+  uint64_t guestMemfdOffset;
+  uint32_t guestMemfd;
+  uint32_t pad0;
+};
+_Static_assert(sizeof(struct memslots_region2) == 48, "struct memslots_region2");
+
+/* struct kvm_create_guest_memfd, as far as it is read. */
+struct memslots_memfd_request {
+  uint64_t size;
+  uint64_t flags;
+};
+_Static_assert(sizeof(struct memslots_memfd_request) == 16, "struct memslots_memfd_request");
+
+/* struct kvm_memory_attributes. */
+struct memslots_attributes_request {
+  uint64_t address;
+  uint64_t size;
+  uint64_t attributes;
+  uint64_t flags;
+};
+_Static_assert(sizeof(struct memslots_attributes_request) == 32, "struct memslots_attributes_request");
 
 /* What an observer sees of a reader line: one piece of a walk over the readers. */
 struct memslots_reader_state {
@@ -827,6 +871,29 @@ void memslots_unlockEngine(uint32_t header) MEMSLOTS_IMPORT(unlockEngine);
  * Window[count], or EINVAL, E2BIG beyond maxListEntries, ENOMEM. After stageList, under the same lock.
  */
 double memslots_stageWindows(uint32_t header, uint32_t asId, uint32_t count) MEMSLOTS_IMPORT(stageWindows);
+
+/* ---- Private memory: stage files and attributes for a commit; look them up. ---- */
+
+/*
+ * KVM_CREATE_GUEST_MEMFD: stage a file as the struct in the staging area says. Its descriptor, or EINVAL, ENOMEM; it is
+ * there after the next commit under the same lock.
+ */
+int32_t memslots_stageMemfd(uint32_t header) MEMSLOTS_IMPORT(stageMemfd);
+
+/* Stage the end of a file: OK, EBADF, ENOMEM. Slots that are bound to it stay, without memory. */
+int32_t memslots_stageMemfdClose(uint32_t header, uint32_t descriptor) MEMSLOTS_IMPORT(stageMemfdClose);
+
+/* KVM_SET_MEMORY_ATTRIBUTES: stage what the struct in the staging area says: OK, EINVAL, ENOMEM. */
+int32_t memslots_stageAttributes(uint32_t header) MEMSLOTS_IMPORT(stageAttributes);
+
+/* KVM_MEMORY_ATTRIBUTE_* bits of guest byte `gpa`. Mirrors kvm_get_memory_attributes. */
+uint32_t memslots_attributesAt(uint32_t reader, double gpa) MEMSLOTS_IMPORT(attributesAt);
+
+/*
+ * Where the private memory of guest byte `gpa` is: the byte of the file, and deviceOf its descriptor; HVA_BAD if no
+ * slot is there, or one without a file, or one whose file is closed. Mirrors kvm_gmem_get_pfn.
+ */
+double memslots_resolvePrivate(uint32_t reader, double gpa) MEMSLOTS_IMPORT(resolvePrivate);
 
 /* ---- Writes that came by no guest address. ---- */
 

@@ -29,6 +29,7 @@ import {
 } from "./layout.js";
 import { MemoryViews, placeInside, placeOwn } from "./memory.js";
 import { checkOptions, type EngineOptions, isShared } from "./options.js";
+import { encodeAttributes, encodeMemfd, type PrivateByte } from "./privatememory.js";
 import { getReader, type ReaderState } from "./readers.js";
 import { Recorder, type RecordOptions } from "./recorder.js";
 import {
@@ -46,13 +47,16 @@ import {
 } from "./region.js";
 import { type SupervisedWorker, supervise, takeLifeLock } from "./supervise.js";
 import {
+  HVA_BAD,
   HVA_MMIO,
   KVM_CAP_DESTROY_MEMORY_REGION_WORKS,
   KVM_CAP_DIRTY_LOG_RING,
   KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
   KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP,
+  KVM_CAP_GUEST_MEMFD,
   KVM_CAP_JOIN_MEMORY_REGIONS_WORKS,
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+  KVM_CAP_MEMORY_ATTRIBUTES,
   KVM_CAP_MULTI_ADDRESS_SPACE,
   KVM_CAP_NR_MEMSLOTS,
   KVM_CAP_READONLY_MEM,
@@ -61,6 +65,8 @@ import {
   KVM_CAP_USER_MEMORY2,
   KVM_DIRTY_LOG_INITIALLY_SET,
   KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
+  KVM_MEMORY_ATTRIBUTE_PRIVATE,
+  type MemoryAttributes,
 } from "./uapi.js";
 import { createVcpu, Section, sectionOf, type Vcpu, type VcpuOptions } from "./vcpu.js";
 import { encodeWindows, type MmioWindow, type Resolved, readWindows } from "./windows.js";
@@ -292,7 +298,11 @@ export class MemslotEngine {
     this.#commit({ op, words, count: 1, asList: false, version2: false, windows: [] }, DEFAULTS);
   }
 
-  /** KVM_SET_USER_MEMORY_REGION2. @throws as setUserMemoryRegion; EBADF for a guest_memfd that is none */
+  /**
+   * KVM_SET_USER_MEMORY_REGION2: the same, and with KVM_MEM_GUEST_MEMFD create a slot that is bound to a file.
+   * @throws as setUserMemoryRegion; EBADF for a descriptor of no file, EINVAL for bytes that it does not have or that
+   *   another slot is bound to
+   */
   setUserMemoryRegion2(region: Region2Like): void {
     const op = "setUserMemoryRegion2";
     if (typeof region !== "object" || region === null) {
@@ -301,6 +311,58 @@ export class MemslotEngine {
     const words = this.#takeWords(2);
     putRegion2(words, region, "region", op);
     this.#commit({ op, words, count: 1, asList: false, version2: true, windows: [] }, DEFAULTS);
+  }
+
+  /**
+   * KVM_CREATE_GUEST_MEMFD: a file of `size` bytes for private memory. It is a number with a size: what stands for its
+   * bytes is the caller's.
+   * @returns its descriptor, for `setUserMemoryRegion2`
+   * @throws KvmError EINVAL for flags, or a size that is 0, no multiple of the page size, or above 2^53; ENOMEM; EBUSY
+   *   and ETIMEDOUT as setUserMemoryRegionList; TypeError naming the argument
+   */
+  createGuestMemfd(size: number | bigint, flags: number | bigint = 0): number {
+    const words = encodeMemfd(size, flags);
+    return this.#stageAndCommit("createGuestMemfd", words, (wasm) => wasm.stageMemfd(this.base));
+  }
+
+  /**
+   * Close a guest_memfd. Slots that are bound to it stay, but have no private memory any more.
+   * @throws KvmError EBADF; as createGuestMemfd
+   */
+  closeGuestMemfd(descriptor: number): void {
+    const fd = toU32(descriptor, "descriptor");
+    this.#stageAndCommit("closeGuestMemfd", TAKEN, (wasm) => wasm.stageMemfdClose(this.base, fd));
+  }
+
+  /**
+   * KVM_SET_MEMORY_ATTRIBUTES: have guest memory be private, or not, in all address spaces. It needs no slot, and
+   * outlives slots. A change is a publication, so that vCPUs are told of it as of any other.
+   * @throws KvmError EINVAL for flags, unknown attributes, no bytes, what is no whole page, or the end of 64 bits;
+   *   as createGuestMemfd; TypeError naming the field
+   */
+  setMemoryAttributes(attributes: MemoryAttributes): void {
+    const words = encodeAttributes(attributes);
+    this.#stageAndCommit("setMemoryAttributes", words, (wasm) => wasm.stageAttributes(this.base));
+  }
+
+  /** Put `words` where `stage` reads them, and publish what that stages. @returns what it returns */
+  #stageAndCommit(op: string, words: Uint32Array, stage: (wasm: EngineExports) => number): number {
+    let result = 0;
+    const request: CommitRequest = {
+      op,
+      words: TAKEN,
+      count: 0,
+      asList: false,
+      version2: false,
+      windows: [],
+      stage: (wasm, staging) => {
+        this.#views.words(staging + words.byteLength).set(words, staging / 4);
+        result = stage(wasm);
+        if (result < 0) throw new KvmError(result, op);
+      },
+    };
+    this.#commit(request, DEFAULTS);
+    return result;
   }
 
   /**
@@ -590,6 +652,21 @@ export class MemslotEngine {
     if (hva >= 0) return { hva };
     if (hva !== HVA_MMIO) return undefined;
     return { device: wasm.deviceOf(reader) >>> 0, offset: wasm.deviceOffsetOf(reader) };
+  }
+
+  /** KVM_MEMORY_ATTRIBUTE_* bits of guest byte `gpa`. Mirrors kvm_get_memory_attributes. */
+  memoryAttributes(gpa: number): number {
+    return this.#wasm.attributesAt(this.#readerOf(0), gpa);
+  }
+
+  /**
+   * Where the private memory of guest byte `gpa` is; undefined if its slot has no guest_memfd, or a closed one. What
+   * decides whether it is meant are the attributes. Mirrors kvm_gmem_get_pfn.
+   */
+  resolvePrivate(gpa: number, asId = 0): PrivateByte | undefined {
+    const reader = this.#readerOf(asId);
+    const offset = this.#wasm.resolvePrivate(reader, gpa);
+    return offset === HVA_BAD ? undefined : { guestMemfd: this.#wasm.deviceOf(reader) >>> 0, offset };
   }
 
   /** The page of `gpa` was written: set its dirty bit if its slot keeps a log. Mirrors mark_page_dirty. */
@@ -909,10 +986,13 @@ export class MemslotEngine {
         return RING_BYTES_MAX;
       case KVM_CAP_USER_MEMORY_REGION_LIST:
         return this.maxListEntries;
+      case KVM_CAP_MEMORY_ATTRIBUTES:
+        return KVM_MEMORY_ATTRIBUTE_PRIVATE;
       case KVM_CAP_USER_MEMORY:
       case KVM_CAP_DESTROY_MEMORY_REGION_WORKS:
       case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
       case KVM_CAP_USER_MEMORY2:
+      case KVM_CAP_GUEST_MEMFD:
       case KVM_CAP_READONLY_MEM:
       case KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP:
         return 1;

@@ -25,6 +25,7 @@ export type { GuestCache } from "./guestcache.js";
 export type { GuestMemory, GuestMemoryOptions } from "./guestmemory.js";
 export type { HostMemory, HostRange } from "./hostmemory.js";
 export type { EngineOptions } from "./options.js";
+export type { PrivateByte } from "./privatememory.js";
 export type { ReaderState } from "./readers.js";
 export type { RecordedBlock, RecordOptions } from "./recorder.js";
 export type { MappedRegion, Region2Like, RegionLike } from "./region.js";

@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x7a66d4e2;
+export const LAYOUT_HASH = 0x44c4bae5;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -33,6 +33,10 @@ export const READER_VCPU = 1;
 export const READER_INSIDE = 2;
 export const READER_BEHIND = 4;
 export const READER_KICKED = 8;
+export const TABLE_MEMFDS = 4;
+export const TABLE_BINDINGS = 5;
+export const TABLE_ATTRIBUTES = 6;
+export const TABLES = 7;
 export const CHANGED_OVERFLOW = 4294967295;
 export const GATE_CLOSED = 1;
 export const DIRTY_RING_NEVER = 1;
@@ -128,6 +132,10 @@ export const HEADER = {
   stagedWindows1: 356,
   stagedWindows2: 360,
   stagedWindows3: 364,
+  stagedMemfds: 368,
+  stagedBindings: 372,
+  stagedAttributes: 376,
+  stagedTables: 380,
   consumer0: 384,
   consumer1: 392,
   consumer2: 400,
@@ -183,6 +191,9 @@ export const ROOT = {
   windows1: 84,
   windows2: 88,
   windows3: 92,
+  memfds: 96,
+  bindings: 100,
+  attributes: 104,
 } as const;
 
 /** Byte offsets of the fields of Directory. */
@@ -280,6 +291,26 @@ export const REGION = {
   userspaceAddr: 24,
 } as const;
 
+/** Byte offsets of the fields of Region2. */
+export const REGION2 = {
+  guestMemfdOffset: 32,
+  guestMemfd: 40,
+} as const;
+
+/** Byte offsets of the fields of MemfdRequest. */
+export const MEMFD_REQUEST = {
+  size: 0,
+  flags: 8,
+} as const;
+
+/** Byte offsets of the fields of AttributesRequest. */
+export const ATTRIBUTES_REQUEST = {
+  address: 0,
+  size: 8,
+  attributes: 16,
+  flags: 24,
+} as const;
+
 /** Byte offsets of the fields of ReaderState. */
 export const READER_STATE = {
   reader: 0,
@@ -339,6 +370,11 @@ export interface EngineExports {
   resumeVcpus(header: number, owner: number): number;
   unlockEngine(header: number): void;
   stageWindows(header: number, asId: number, count: number): number;
+  stageMemfd(header: number): number;
+  stageMemfdClose(header: number, descriptor: number): number;
+  stageAttributes(header: number): number;
+  attributesAt(reader: number, gpa: number): number;
+  resolvePrivate(reader: number, gpa: number): number;
   markHostRange(reader: number, start: number, end: number): number;
   getDirtyLog(header: number, slot: number): number;
   dirtyLogBytes(header: number, slot: number): number;

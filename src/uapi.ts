@@ -37,6 +37,10 @@ export const KVM_CAP_DIRTY_LOG_RING_ACQ_REL = 223;
 export const KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP = 225;
 /** KVM_SET_USER_MEMORY_REGION2 is supported. */
 export const KVM_CAP_USER_MEMORY2 = 231;
+/** Attributes of guest memory; answers the mask of KVM_MEMORY_ATTRIBUTE_* bits. */
+export const KVM_CAP_MEMORY_ATTRIBUTES = 233;
+/** A guest_memfd can be made and bound. */
+export const KVM_CAP_GUEST_MEMFD = 234;
 /**
  * Longest list that setUserMemoryRegionList takes. The RFC named no capability and mainline has no list, so
  * the number is this library's own, out of the range that Linux hands out.
@@ -49,6 +53,9 @@ export const KVM_CAP_USER_MEMORY_REGION_LIST = 0x6d73_0001;
 export const KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE = 1 << 0;
 /** args[0] of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: a new bitmap starts with every page dirty. */
 export const KVM_DIRTY_LOG_INITIALLY_SET = 1 << 1;
+
+/** Attribute of guest memory: what its guest_memfd holds is meant, not what is at userspaceAddr. */
+export const KVM_MEMORY_ATTRIBUTE_PRIVATE = 1 << 3;
 
 /** State of a dirty ring's entry: pushed by the vCPU. */
 export const KVM_DIRTY_GFN_F_DIRTY = 1 << 0;
@@ -95,6 +102,18 @@ export interface MemoryRegion2 extends MemoryRegion {
   guestMemfdOffset?: number | bigint;
   /** Descriptor of the guest_memfd; read only with KVM_MEM_GUEST_MEMFD. */
   guestMemfd?: number;
+}
+
+/** struct kvm_memory_attributes. Addresses as in MemoryRegion. */
+export interface MemoryAttributes {
+  /** First guest-physical address, a multiple of the page size. */
+  address: number | bigint;
+  /** Bytes, a multiple of the page size, above 0. */
+  size: number | bigint;
+  /** KVM_MEMORY_ATTRIBUTE_* bits; 0 takes them away. */
+  attributes: number | bigint;
+  /** There are none yet. */
+  flags?: number | bigint;
 }
 
 function viewOf(bytes: Uint8Array, need: number, op: string): DataView {

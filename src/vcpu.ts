@@ -63,7 +63,14 @@ export interface Vcpu {
    * with `device` and `offset` telling which register of which device; HVA_RO_BAD, HVA_BAD.
    */
   resolve(gpa: number, write?: boolean): number;
-  /** Device that the last `resolve` with HVA_MMIO found. */
+  /** KVM_MEMORY_ATTRIBUTE_* bits of guest byte `gpa`. Mirrors kvm_mem_is_private. */
+  memoryAttributes(gpa: number): number;
+  /**
+   * Byte of the guest_memfd that backs the private memory of `gpa`, with `device` its descriptor; HVA_BAD if there is
+   * none. Mirrors kvm_gmem_get_pfn.
+   */
+  resolvePrivate(gpa: number): number;
+  /** Device that the last `resolve` with HVA_MMIO found, or descriptor that the last `resolvePrivate` found. */
   readonly device: number;
   /** Byte of its registers. */
   readonly offset: number;
@@ -225,6 +232,8 @@ class ReaderLine implements Vcpu {
   readonly gpaToHva: Vcpu["gpaToHva"];
   readonly gpaToHvaRead: Vcpu["gpaToHvaRead"];
   readonly resolve: Vcpu["resolve"];
+  readonly memoryAttributes: Vcpu["memoryAttributes"];
+  readonly resolvePrivate: Vcpu["resolvePrivate"];
   readonly gfnToSlot: Vcpu["gfnToSlot"];
   readonly translate: Vcpu["translate"];
   readonly markDirty: Vcpu["markDirty"];
@@ -234,7 +243,7 @@ class ReaderLine implements Vcpu {
   constructor(target: VcpuTarget, reader: number, index: number, asId: number) {
     const { wasm, owner } = target;
     const { enterSection, exitSection, refreshSection, gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
-    const { resolve } = wasm;
+    const { resolve, attributesAt, resolvePrivate } = wasm;
     this.#wasm = wasm;
     const section = new Section(asId);
     sections.set(this, { section, wasm });
@@ -257,6 +266,8 @@ class ReaderLine implements Vcpu {
     this.gpaToHva = (gpa) => gpaToHva(reader, gpa);
     this.gpaToHvaRead = (gpa) => gpaToHvaRead(reader, gpa);
     this.resolve = (gpa, write = true) => resolve(reader, gpa, write ? 1 : 0);
+    this.memoryAttributes = (gpa) => attributesAt(reader, gpa);
+    this.resolvePrivate = (gpa) => resolvePrivate(reader, gpa);
     this.gfnToSlot = (gfn) => gfnToSlot(reader, gfn);
     this.translate = batchTranslation(target, reader);
     this.markDirty = (gpa) => markDirty(reader, gpa);

@@ -39,6 +39,8 @@ export interface CommitRequest {
   version2: boolean;
   /** MMIO windows to publish with it. */
   windows: readonly EncodedWindows[];
+  /** What is staged besides, by a struct at `staging`, under the lock; it throws what is refused. */
+  stage?: (wasm: EngineExports, staging: number) => void;
 }
 
 /** What a commit did. */
@@ -114,7 +116,7 @@ export class Writer {
     });
   }
 
-  /** Put the regions and the windows where the commit reads them; their address. */
+  /** Put the regions, the windows and what else there is where the commit reads them; their address. */
   #stage(request: CommitRequest): number {
     const { op, words, count, version2 } = request;
     const { wasm, base, views } = this.#target;
@@ -123,6 +125,7 @@ export class Writer {
     const used = (version2 ? 2 : count) * REGION_WORDS;
     copyWords(words, used, views.words(staging + used * 4), staging / 4);
     this.#stageWindows(request);
+    request.stage?.(wasm, staging);
     return staging;
   }
 

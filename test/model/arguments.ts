@@ -16,6 +16,7 @@ export interface Arguments {
   size: bigint;
   hva: bigint;
   guestMemfdOffset: bigint;
+  guestMemfd: number;
 }
 
 export function readU32(value: unknown, field: string): number {
@@ -47,6 +48,7 @@ export function readRegion(region: MemoryRegion | Uint8Array, op: string): Argum
     size: readU64(fields.memorySize, "memorySize"),
     hva: readU64(fields.userspaceAddr, "userspaceAddr"),
     guestMemfdOffset: 0n,
+    guestMemfd: 0,
   };
 }
 
@@ -56,5 +58,6 @@ export function readRegion2(region: MemoryRegion2 | Uint8Array, op: string): Arg
   if (decoded.guestMemfdOffset !== undefined) {
     args.guestMemfdOffset = readU64(decoded.guestMemfdOffset, "guestMemfdOffset");
   }
+  args.guestMemfd = decoded.guestMemfd ?? 0;
   return args;
 }

@@ -21,6 +21,9 @@ export function extension(cap: number, limits: Limits): number {
       return Number(RING_BYTES_MAX);
     case uapi.KVM_CAP_USER_MEMORY_REGION_LIST:
       return limits.maxListEntries;
+    case uapi.KVM_CAP_MEMORY_ATTRIBUTES:
+      return uapi.KVM_MEMORY_ATTRIBUTE_PRIVATE;
+    case uapi.KVM_CAP_GUEST_MEMFD:
     case uapi.KVM_CAP_READONLY_MEM:
     case uapi.KVM_CAP_USER_MEMORY2:
     case uapi.KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP:

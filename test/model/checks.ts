@@ -77,7 +77,8 @@ export function classify(args: Arguments, old: Slot | undefined): Change | numbe
   if (args.flags === KVM_MEM_GUEST_MEMFD) return -ERRNO.EINVAL;
   if (args.hva !== old.hva) return -ERRNO.EINVAL;
   if (args.size !== old.size) return -ERRNO.EINVAL;
-  if ((args.flags & KVM_MEM_READONLY) !== (old.flags & KVM_MEM_READONLY)) return -ERRNO.EINVAL;
+  const fixed = KVM_MEM_READONLY | KVM_MEM_GUEST_MEMFD;
+  if ((args.flags & fixed) !== (old.flags & fixed)) return -ERRNO.EINVAL;
   if (args.gpa !== old.gpa) return "MOVE";
   return args.flags === old.flags ? "NONE" : "FLAGS_ONLY";
 }

@@ -22,6 +22,7 @@ import {
 import { type DirtyPages, ModelDirtyLog } from "./dirtylog.js";
 import { ModelList } from "./list.js";
 import { byGpa, type GuestRange, hvaToGpas, type Mapping, toMapping } from "./mappings.js";
+import { ModelPrivateMemory, type PrivateByte } from "./privatememory.js";
 import { ModelVcpu } from "./vcpu.js";
 
 export type ModelOptions = Partial<Limits> & { maxVcpus?: number };
@@ -32,6 +33,7 @@ export class ModelEngine {
   /** Slot number to slot, one map per address space. */
   layout: Map<number, Slot>[];
   readonly dirtyLog: ModelDirtyLog;
+  readonly #private: ModelPrivateMemory;
   protected readonly generations: number[];
   #vcpuExists = false;
 
@@ -47,6 +49,7 @@ export class ModelEngine {
     this.layout = asIds.map(() => new Map());
     this.generations = asIds;
     this.dirtyLog = this.createDirtyLog();
+    this.#private = new ModelPrivateMemory(2 ** this.limits.pageShift);
   }
 
   setUserMemoryRegion(region: uapi.MemoryRegion | Uint8Array): void {
@@ -69,6 +72,39 @@ export class ModelEngine {
     if (refused) throw new KvmError(refused.errno, op, { index: refused.index });
     this.publishList(list);
     return { generation: this.generation(asIdOf(entries[0]?.slot ?? 0)) };
+  }
+
+  createGuestMemfd(size: number | bigint, flags: number | bigint = 0): number {
+    const descriptor = this.#private.create(readU64(size, "size"), readU64(flags, "flags"));
+    if (descriptor < 0) throw new KvmError(descriptor, "createGuestMemfd");
+    this.published([], true);
+    return descriptor;
+  }
+
+  closeGuestMemfd(descriptor: number): void {
+    if (!this.#private.close(readU32(descriptor, "descriptor")))
+      throw new KvmError(-ERRNO.EBADF, "closeGuestMemfd");
+    this.published([], true);
+  }
+
+  setMemoryAttributes({ address, size, attributes, flags = 0 }: uapi.MemoryAttributes): void {
+    const result = this.#private.setAttributes(
+      readU64(address, "address"),
+      readU64(size, "size"),
+      readU64(attributes, "attributes"),
+      readU64(flags, "flags"),
+    );
+    if (typeof result === "number") throw new KvmError(result, "setMemoryAttributes");
+    this.published([], result);
+  }
+
+  memoryAttributes(gpa: number): number {
+    return this.#private.attributes(BigInt(Math.floor(gpa)));
+  }
+
+  resolvePrivate(gpa: number, asId = 0): PrivateByte | undefined {
+    const slot = this.gpaToSlot(this.layout[asId]!, gpa);
+    return slot && this.#private.byteOf(slot, BigInt(Math.floor(gpa)));
   }
 
   checkExtension(cap: number): number {
@@ -191,9 +227,9 @@ export class ModelEngine {
   }
 
   /** One publication, however many address spaces it changes. */
-  protected published(asIds: number[]): void {
+  protected published(asIds: number[], besides = false): void {
     for (const asId of asIds) this.generations[asId]! += this.limits.addressSpaces;
-    if (asIds.length > 0) this.publications++;
+    if (asIds.length > 0 || besides) this.publications++;
   }
 
   /** Where one update and a list of one part: kept apart on purpose, so that the tests compare the two. */
@@ -208,6 +244,7 @@ export class ModelEngine {
     const after = change === "DELETE" ? undefined : toSlot(args);
     if (after) slots.set(args.slot, after);
     else slots.delete(args.slot);
+    if (after && args.flags === uapi.KVM_MEM_GUEST_MEMFD) this.#private.bind(after, args);
     this.dirtyLog.change(args.slot, before, after, false);
     this.published([asId]);
   }
@@ -217,8 +254,9 @@ export class ModelEngine {
     for (const other of this.layout[asIdOf(args.slot)]!.values()) {
       if (this.overlaps(args, other)) return -ERRNO.EEXIST;
     }
-    // No guest_memfd can exist here, so every descriptor is a bad one.
-    if (args.flags === uapi.KVM_MEM_GUEST_MEMFD) return -ERRNO.EBADF;
+    const live = new Set(this.layout.flatMap((slots) => [...slots.values()]));
+    const unbound = args.flags === uapi.KVM_MEM_GUEST_MEMFD ? this.#private.checkBinding(args, live) : 0;
+    if (unbound) return unbound;
     return beyondHighestGpa(args, this.limits) ? -ERRNO.EINVAL : 0;
   }
 

@@ -12,6 +12,7 @@ import { listsSuite } from "./lists.js";
 import { lookupsSuite } from "./lookups.js";
 import { memslotModificationStressSuite } from "./memslot-modification-stress.js";
 import { memslotPerfSuite } from "./memslot-perf.js";
+import { privateMemorySuite } from "./private-memory.js";
 import { regionErrorsSuite } from "./region-errors.js";
 import { sectionsSuite } from "./sections.js";
 import { setMemoryRegionSuite } from "./set-memory-region.js";
@@ -31,5 +32,6 @@ export function behaviourSuites(name: string, create: Create): void {
   allOrNothingSuite(name, create);
   memslotModificationStressSuite(name, create);
   memslotPerfSuite(name, create);
+  privateMemorySuite(name, create);
   badInputSuite(name, create);
 }

@@ -8,6 +8,7 @@ import { ERRNO, type ErrnoCode } from "../../src/errno.js";
 import {
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
   KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
+  type MemoryAttributes,
   type MemoryRegion,
   type MemoryRegion2,
 } from "../../src/uapi.js";
@@ -36,6 +37,11 @@ export interface Implementation {
   setUserMemoryRegion(region: MemoryRegion | Uint8Array): unknown;
   setUserMemoryRegion2(region: MemoryRegion2 | Uint8Array): unknown;
   setUserMemoryRegionList(regions: readonly MemoryRegion[]): { generation: number };
+  createGuestMemfd(size: number | bigint, flags?: number | bigint): number;
+  closeGuestMemfd(descriptor: number): unknown;
+  setMemoryAttributes(attributes: MemoryAttributes): unknown;
+  memoryAttributes(gpa: number): number;
+  resolvePrivate(gpa: number, asId?: number): { guestMemfd: number; offset: number } | undefined;
   checkExtension(cap: number): number;
   enableCap(cap: number, ...args: (number | bigint)[]): unknown;
   getDirtyLog(slot: number): Uint8Array;

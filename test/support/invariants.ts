@@ -187,9 +187,10 @@ export function checkInvariants(engine: MemslotEngine): void {
   const usedRecords = (header("freshRecord") - header("records")) / map.RECORD_BYTES;
   checkPool("record", records, countFree(view, header("freeRecord"), 0), usedRecords);
   const tables: number[] = [];
-  for (let asId = 0; asId < 4; asId++) {
-    assert.is(view.u32(engine.base + map.HEADER.stagedWindows0 + asId * 4), 0, "no windows are staged");
-    const table = view.u32(root + map.ROOT.windows0 + asId * 4);
+  assert.is(header("stagedTables"), 0, "no table is staged");
+  for (let index = 0; index < map.TABLES; index++) {
+    assert.is(view.u32(engine.base + map.HEADER.stagedWindows0 + index * 4), 0, `table ${index} is staged`);
+    const table = view.u32(root + map.ROOT.windows0 + index * 4);
     if (table !== 0) tables.push(table);
   }
   checkHeap(view, engine.base, records, tables);

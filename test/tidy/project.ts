@@ -38,6 +38,7 @@ export const LAYERS: readonly string[] = [
   "batch",
   "iterate",
   "hostrange",
+  "privatememory",
   "create",
   "state",
   "transaction",

@@ -19,6 +19,7 @@ import {
   KVM_MEM_GUEST_MEMFD,
   KVM_MEM_LOG_DIRTY_PAGES,
   KVM_MEM_READONLY,
+  KVM_MEMORY_ATTRIBUTE_PRIVATE,
   type MemoryRegion,
 } from "../../src/uapi.js";
 import { dirtyPages } from "../support/bitmap.js";
@@ -53,6 +54,10 @@ function difference(title: string, body: (vm: MemslotEngine) => unknown): void {
       vm.close();
     }
   });
+}
+
+function methodsOf(vm: MemslotEngine): string[] {
+  return Object.getOwnPropertyNames(Object.getPrototypeOf(vm));
 }
 
 function graceOpen(vm: MemslotEngine): boolean {
@@ -258,17 +263,50 @@ difference("There are no internal slots", (vm) => {
   assert.is(vm.gpaToHva(0xfee0_0000), 0xfee0_0000);
 });
 
-difference("A guest_memfd is refused with EBADF", (vm) => {
-  const memfd = (slot: number, gfn: number) => ({
-    ...pages(slot, gfn, 1, KVM_MEM_GUEST_MEMFD),
-    guestMemfd: 3,
+difference("A guest_memfd is a number with a size", async (vm) => {
+  const fd = vm.createGuestMemfd(2n ** 53n);
+  const memfd = (slot: number, guestMemfd: number) => ({
+    ...pages(slot, slot, 1, KVM_MEM_GUEST_MEMFD),
+    guestMemfd,
   });
-  vm.setUserMemoryRegion(pages(1, 0, 1));
-  throwsErrno(() => vm.setUserMemoryRegion2(memfd(2, 0)), "EEXIST");
-  throwsErrno(() => vm.setUserMemoryRegion2(memfd(2, 1)), "EBADF");
-  throwsErrno(() => vm.setUserMemoryRegion2(memfd(2, HIGHEST_GFN)), "EBADF");
-  throwsErrno(() => vm.setUserMemoryRegionList([memfd(2, 1)]), "EINVAL", 0);
-  assert.is(vm.checkExtension(234), 0);
+  const other = await MemslotEngine.create();
+  for (let i = 0; i < 3; i++) other.createGuestMemfd(PAGE_SIZE);
+  for (const none of [0, 1, 2, fd + 1, fd + 2, -1])
+    throwsErrno(() => vm.setUserMemoryRegion2(memfd(1, none)), "EBADF");
+  vm.setUserMemoryRegion2(memfd(1, fd));
+  throwsErrno(() => vm.createGuestMemfd(2n ** 53n + 4096n), "EINVAL");
+  for (const flag of [1, 2]) throwsErrno(() => vm.createGuestMemfd(PAGE_SIZE, flag), "EINVAL");
+  throwsErrno(() => vm.setUserMemoryRegionList([memfd(2, fd)]), "EINVAL", 0);
+  assert.not.ok(methodsOf(vm).some((name) => /fallocate|punch/i.test(name)));
+});
+
+difference("Attributes are there for every VM, and of all address spaces", async () => {
+  const smm = await MemslotEngine.create({ addressSpaces: 2 });
+  smm.setUserMemoryRegionList([pages(1, 0, 4), pages(slotNumber(1, 1), 0, 4)]);
+  const seen = [smm.generation(0), smm.generation(1), smm.publications];
+  smm.setMemoryAttributes({ address: 0, size: PAGE_SIZE, attributes: KVM_MEMORY_ATTRIBUTE_PRIVATE });
+  assert.equal([smm.generation(0), smm.generation(1), smm.publications - 1], seen);
+  for (const asId of [0, 1]) assert.is(smm.vcpu({ asId }).memoryAttributes(0), KVM_MEMORY_ATTRIBUTE_PRIVATE);
+});
+
+difference("Nobody is kept from private memory", (vm) => {
+  const fd = vm.createGuestMemfd(4 * PAGE_SIZE);
+  vm.setUserMemoryRegion2({ ...pages(0, 0, 4, KVM_MEM_GUEST_MEMFD), guestMemfd: fd });
+  vm.setMemoryAttributes({ address: 0, size: PAGE_SIZE, attributes: KVM_MEMORY_ATTRIBUTE_PRIVATE });
+  const memory = vm.guestMemory(new ArrayBuffer(4 * PAGE_SIZE));
+  memory.setUint8(5, 7);
+  assert.equal([memory.getUint8(5), vm.gpaToHva(5)], [7, 5]);
+  assert.equal(vm.resolvePrivate(5), { guestMemfd: fd, offset: 5 });
+  vm.closeGuestMemfd(fd);
+  assert.is(vm.resolvePrivate(5), undefined);
+  assert.is(memory.getUint8(5), 7);
+});
+
+difference("Nothing is faulted in before it is used", (vm) => {
+  const prefault = 236;
+  assert.is(vm.checkExtension(prefault), 0);
+  throwsErrno(() => vm.enableCap(prefault, 0), "EINVAL");
+  assert.not.ok(methodsOf(vm).some((name) => /fault/i.test(name)));
 });
 
 difference("Capabilities that do not concern slots are 0", (vm) => {
@@ -429,10 +467,7 @@ difference("Notifiers are told by whoever changes host memory", async (vm) => {
 });
 
 difference("What is not there", (vm) => {
-  const [attributes, prefault] = [233, 236];
-  assert.equal([vm.checkExtension(attributes), vm.checkExtension(prefault)], [0, 0]);
-  const methods = Object.getOwnPropertyNames(MemslotEngine.prototype);
-  assert.not.ok(methods.some((name) => /^(setMemoryAttributes|createGuestMemfd)/.test(name)));
+  assert.not.ok(methodsOf(vm).some((name) => /pfn/i.test(name)));
 });
 
 test("the page and this file have the same titles", () => {
