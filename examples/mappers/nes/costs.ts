@@ -1,16 +1,17 @@
 /**
- * What a bank switch costs: a write to the mapper's register, as the CPU makes it, with all that follows.
+ * What a bank switch costs: a write to the mapper's register, as the CPU makes it, with all that follows. And what
+ * frames cost whose program switches as often as it can.
  */
-import type { Case, Entrant } from "../../../bench/harness/case.js";
+import { type Case, type Entrant, type Results, type Row, ratios } from "../../../bench/harness/case.js";
 import { BOARDS, cartridge } from "./boards.js";
 import { alone, type Console, onSlots } from "./frames.js";
 import type { Nes } from "./jsnes.js";
 
-export const COPY = "jsnes: copies 16 KiB byte by byte";
-export const SET = "jsnes, if it copied with TypedArray.set";
-export const SWITCH = "on slots: one list, one publication";
-export const FRAME_ALONE = "jsnes alone";
-export const FRAME_ON_SLOTS = "on slots";
+const COPY = "jsnes: copies 16 KiB byte by byte";
+const SET = "jsnes, if it copied with TypedArray.set";
+const SWITCH = "on slots: one list, one publication";
+const FRAME_ALONE = "jsnes alone";
+const FRAME_ON_SLOTS = "on slots";
 
 /** A board that switches 16 KiB of program, and nothing else, by any write to ROM. */
 const UXROM = BOARDS.find(({ name }) => name === "UxROM")!;
@@ -18,6 +19,8 @@ const REGISTER = 0x8000;
 /** A byte of the window, seldom the same in two banks. */
 const PROBE = 0x9234;
 const SWITCHES = 256;
+/** A switch is this many times cheaper than a copy, at least. */
+const GAIN_MIN = 30;
 const FRAMES = 2;
 
 /** Switch and look, as the CPU would: from ROM that jsnes reads without its mapper, without it. */
@@ -70,16 +73,28 @@ async function frameEntrants(): Promise<Entrant[]> {
   ];
 }
 
-export const SWITCH_CASE: Case = {
+const SWITCH_CASE: Case = {
   name: "UxROM, bank switch",
   n: UXROM.prgBanks,
   unit: "switch",
   prepare: switchEntrants,
 };
 
-export const FRAME_CASE: Case = {
+const FRAME_CASE: Case = {
   name: "UxROM, whole frames",
   n: UXROM.prgBanks,
   unit: "frame",
   prepare: frameEntrants,
 };
+
+export const cases: readonly Case[] = [SWITCH_CASE, FRAME_CASE];
+
+export function rows(results: Results): Row[] {
+  const { n } = SWITCH_CASE;
+  const gain = ratios(results, "N1", SWITCH_CASE.name, COPY, SWITCH, { [n]: GAIN_MIN });
+  return [
+    ...gain.map((row) => ({ ...row, atLeast: true })),
+    ...ratios(results, "N2", SWITCH_CASE.name, SWITCH, SET, { [n]: undefined }),
+    ...ratios(results, "N3", FRAME_CASE.name, FRAME_ON_SLOTS, FRAME_ALONE, { [n]: undefined }),
+  ];
+}
