@@ -72,5 +72,6 @@ export const linux: Boot = {
 /** Why a boot cannot run here, undefined if it can. */
 export function missing({ needs }: Boot): string | undefined {
   const absent = needs.filter(([, file]) => !existsSync(file)).map(([debian]) => debian);
-  return absent.length === 0 ? undefined : `no Debian package ${absent.join(", ")}`;
+  if (absent.length === 0) return undefined;
+  return `no Debian package ${absent.join(", ")}: apt-get install ${absent.join(" ")}`;
 }

@@ -120,18 +120,14 @@ export class GuestCode {
     return this.raw(0xe9, ...littleEndian(start - (this.bytes.length + 5) + 2 ** 32, 4));
   }
 
-  /** Read `gpa` `count` times. */
-  readLoop(gpa: number, count: number, size: 1 | 4): this {
+  /** Read or write each of `gpas` `count` times, in turns. */
+  loop(what: "read" | "write", gpas: readonly number[], count: number, size: 1 | 4): this {
+    // mov al, [gpa]; mov eax, [gpa]; mov [gpa], al; mov [gpa], eax
+    const opcode = (what === "read" ? 0xa0 : 0xa2) + (size === 1 ? 0 : 1);
     this.raw(0xb9, ...littleEndian(count, 4)); // mov ecx, count
-    this.raw(size === 1 ? 0xa0 : 0xa1, ...littleEndian(gpa, 4)); // again: mov al, [gpa]
-    return this.raw(0x49, 0x75, 0xf8); // dec ecx; jnz again
-  }
-
-  /** Write `gpa` `count` times. */
-  writeLoop(gpa: number, count: number): this {
-    this.raw(0xb9, ...littleEndian(count, 4));
-    this.raw(0xa3, ...littleEndian(gpa, 4)); // again: mov [gpa], eax
-    return this.raw(0x49, 0x75, 0xf8);
+    for (const gpa of gpas) this.raw(opcode, ...littleEndian(gpa, 4));
+    const bytes = 5 * gpas.length + 3;
+    return this.raw(0x49, 0x75, 0x100 - bytes); // dec ecx; jnz to the first access
   }
 
   configRead(bdf: number, offset: number, size: Size = 4): this {

@@ -40,7 +40,7 @@ async function run(
   during: (side: Side, machine: GuestMachine) => Promise<void> = async () => {},
 ): Promise<string> {
   const options = boot.options(code);
-  const side = whose === "memslots" ? await withMap(options) : await withoutMap();
+  const side = whose === "memslots" ? await withMap(options) : withoutMap();
   const hosted = Object.entries(actions).map(([action, act]) => [
     action,
     (emulator: V86) => act(side, emulator),

@@ -6,6 +6,8 @@ import { MIB } from "./sizes.js";
 
 /** Bytes of the window, a multiple of v86's granule. */
 export const WINDOW_BYTES = MIB;
+/** v86's map has one entry for so many bytes. */
+export const GRANULE_BYTES = 0x20000;
 /** What its memory holds at first. */
 export const FILL = 0x41;
 
@@ -26,6 +28,8 @@ export interface Side {
   offerBar(gpa: number, emulator: V86): void;
   /** Two devices of 16 bytes that read as 0x11 and 0x22, at `gpa` and behind it. */
   twoDevices(gpa: number, emulator: V86): void;
+  /** A device for each of `gpas`, at most as many as there are CONSTANTS, which reads as one of those. */
+  devices(gpas: readonly number[], emulator: V86): void;
   save(emulator: V86): Promise<ArrayBuffer>;
   restore(emulator: V86, state: ArrayBuffer): Promise<void>;
 }
@@ -37,6 +41,18 @@ export interface MapSide extends Side {
 function constant(value: number) {
   return { read: () => value, write: () => {} };
 }
+
+/** Devices that answer at once, each with code of its own, as devices have. */
+export const CONSTANTS = [
+  { read: () => 1, write: () => {} },
+  { read: () => 2, write: () => {} },
+  { read: () => 3, write: () => {} },
+  { read: () => 4, write: () => {} },
+  { read: () => 5, write: () => {} },
+  { read: () => 6, write: () => {} },
+  { read: () => 7, write: () => {} },
+  { read: () => 8, write: () => {} },
+];
 
 export async function withMap(v86: V86Options): Promise<MapSide> {
   const memory = new Uint8Array(WINDOW_BYTES).fill(FILL);
@@ -56,6 +72,10 @@ export async function withMap(v86: V86Options): Promise<MapSide> {
     twoDevices: (gpa) => {
       const devices = [map.addDevice(constant(0x11)), map.addDevice(constant(0x22))];
       const windows = devices.map((device, i) => ({ gpa: gpa + 16 * i, bytes: 16, device }));
+      map.commit([], { windows });
+    },
+    devices: (gpas) => {
+      const windows = gpas.map((gpa, i) => ({ gpa, bytes: 64, device: map.addDevice(CONSTANTS[i]!) }));
       map.commit([], { windows });
     },
     save: (emulator) => map.save(emulator),
@@ -86,7 +106,7 @@ export function inside(emulator: V86): Inside["v86"]["cpu"] {
   return (emulator as V86 & Inside).v86.cpu;
 }
 
-export async function withoutMap(): Promise<Side> {
+export function withoutMap(): Side {
   const memory = new Uint8Array(WINDOW_BYTES).fill(FILL);
   const view = new DataView(memory.buffer);
   const show = (gpa: number, emulator: V86) => {
@@ -127,6 +147,12 @@ export async function withoutMap(): Promise<Side> {
       for (const [i, value] of [0x11, 0x22].entries()) {
         const { read, write } = constant(value);
         inside(emulator).io.mmap_register(gpa + 16 * i, 16, read, write, read, write);
+      }
+    },
+    devices: (gpas, emulator) => {
+      for (const [i, gpa] of gpas.entries()) {
+        const { read, write } = CONSTANTS[i]!;
+        inside(emulator).io.mmap_register(gpa, GRANULE_BYTES, read, write, read, write);
       }
     },
     save: (emulator) => emulator.save_state(),

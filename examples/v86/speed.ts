@@ -1,14 +1,18 @@
 /**
  * What a guest's access costs with the map and with v86's own closures: the same guest program in two machines
- * of one process, which run in turns. The guest waits for a flag, calls, accesses one address many times and
- * calls again; the host takes the time between the calls, which it gets while the guest executes its `out`.
+ * of one process, which run in turns. The guest waits for a flag, calls, accesses addresses many times and calls
+ * again; the host takes the time between the calls, which it gets while the guest executes its `out`.
+ *
+ * Each case has a process of its own: what V8 knows of one case's handlers would change its code for the next.
  */
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import type { V86 } from "v86";
-import { quantile } from "../../bench/harness/statistics.js";
+import { median, quantile } from "../../bench/harness/statistics.js";
 import { LOW, ownFirmware } from "./boots.js";
 import { GuestCode } from "./guest.js";
 import { GuestMachine } from "./machine.js";
-import { type Side, withMap, withoutMap } from "./sides.js";
+import { CONSTANTS, GRANULE_BYTES, type Side, withMap, withoutMap } from "./sides.js";
 import { SIZES } from "./sizes.js";
 
 const START = 1;
@@ -16,43 +20,39 @@ const END = 2;
 /** A byte of RAM that the guest waits for, and clears. */
 const FLAG = 0x9000;
 /** Rounds that are not counted: v86 translates the loop, and V8 compiles the handlers, in the first ones. */
-const WARM_UP_ROUNDS = 5;
+const WARM_UP_ROUNDS = 10;
+/** A round of either machine takes a third of a millisecond: most are over before the system takes the CPU away. */
+const ACCESSES = 16_000;
 /** The adapter may cost this many times v86's own closures. */
 export const RATIO_MAX = 1.1;
 
 /** What the guest does many times. */
-export interface SpeedCase {
+interface SpeedCase {
   readonly what: string;
-  show(side: Side, emulator: V86): void;
-  loop(code: GuestCode, count: number): GuestCode;
-  /** The speed that is promised is that of reads. */
+  /** Addresses, which it accesses in turns. */
+  readonly gpas: readonly number[];
+  show(side: Side, emulator: V86, gpas: readonly number[]): void;
   readonly isRead: boolean;
+  readonly size: 1 | 4;
 }
 
-function show(side: Side, emulator: V86): void {
-  side.create(LOW, emulator);
-}
+const DEVICES = CONSTANTS.map((_, i) => LOW + i * GRANULE_BYTES);
+const showMemory: SpeedCase["show"] = (side, emulator) => side.create(LOW, emulator);
+const showDevices: SpeedCase["show"] = (side, emulator, gpas) => side.devices(gpas, emulator);
 
-function showDevice(side: Side, emulator: V86): void {
-  side.twoDevices(LOW, emulator);
-}
+const MEMORY = { what: "memory", gpas: [LOW], show: showMemory };
+const ONE_DEVICE = { what: "one device", gpas: [LOW], show: showDevices };
+const ALL_DEVICES = { what: "eight devices in turns", gpas: DEVICES, show: showDevices };
 
-export const SPEED_CASES: readonly SpeedCase[] = [
-  { what: "memory, reads of 1 byte", show, loop: (code, n) => code.readLoop(LOW, n, 1), isRead: true },
-  { what: "memory, reads of 4 bytes", show, loop: (code, n) => code.readLoop(LOW, n, 4), isRead: true },
-  {
-    what: "device, reads of 1 byte",
-    show: showDevice,
-    loop: (code, n) => code.readLoop(LOW, n, 1),
-    isRead: true,
-  },
-  {
-    what: "device, reads of 4 bytes",
-    show: showDevice,
-    loop: (code, n) => code.readLoop(LOW, n, 4),
-    isRead: true,
-  },
-  { what: "memory, writes of 4 bytes", show, loop: (code, n) => code.writeLoop(LOW, n), isRead: false },
+const CASES: readonly SpeedCase[] = [
+  { ...MEMORY, isRead: true, size: 1 },
+  { ...MEMORY, isRead: true, size: 4 },
+  { ...ONE_DEVICE, isRead: true, size: 1 },
+  { ...ONE_DEVICE, isRead: true, size: 4 },
+  { ...ALL_DEVICES, isRead: true, size: 1 },
+  { ...ALL_DEVICES, isRead: true, size: 4 },
+  { ...MEMORY, isRead: false, size: 4 },
+  { ...ALL_DEVICES, isRead: false, size: 4 },
 ];
 
 /** Nanoseconds of one access, and their quotient, each a median over the rounds. */
@@ -63,6 +63,7 @@ export interface SpeedResult {
   readonly ratio: number;
   /** Quartiles of the quotients of neighbouring rounds. */
   readonly quartiles: readonly [number, number];
+  /** The speed that is promised is that of reads. */
   readonly isRead: boolean;
 }
 
@@ -71,31 +72,29 @@ class Runner {
   readonly #machine: GuestMachine;
   #start = 0;
   #elapsed = 0;
-  readonly #count: number;
 
-  private constructor(one: SpeedCase, side: Side, count: number) {
-    this.#count = count;
-    const code = new GuestCode();
-    one.loop(code.waitFor(FLAG).write(FLAG, 0).call(START), count).call(END).repeatFrom(0);
-    const options = ownFirmware.options(code);
-    this.#machine = new GuestMachine(
-      { ...options, ...side.options, autostart: false },
-      {
-        [START]: () => {
-          this.#start = performance.now();
-        },
-        [END]: () => {
-          this.#elapsed = performance.now() - this.#start;
-        },
+  private constructor({ gpas, size, isRead }: SpeedCase, side: Side) {
+    const code = new GuestCode().waitFor(FLAG).write(FLAG, 0).call(START);
+    code
+      .loop(isRead ? "read" : "write", gpas, ACCESSES / gpas.length, size)
+      .call(END)
+      .repeatFrom(0);
+    const options = { ...ownFirmware.options(code), ...side.options, autostart: false };
+    this.#machine = new GuestMachine(options, {
+      [START]: () => {
+        this.#start = performance.now();
       },
-    );
+      [END]: () => {
+        this.#elapsed = performance.now() - this.#start;
+      },
+    });
   }
 
-  static async create(one: SpeedCase, side: Side, count: number): Promise<Runner> {
-    const runner = new Runner(one, side, count);
+  static async create(one: SpeedCase, side: Side): Promise<Runner> {
+    const runner = new Runner(one, side);
     const { emulator } = runner.#machine;
     await new Promise<void>((resolve) => emulator.add_listener("emulator-loaded", () => resolve()));
-    one.show(side, emulator);
+    one.show(side, emulator, one.gpas);
     return runner;
   }
 
@@ -107,7 +106,7 @@ class Runner {
     await emulator.run();
     await ended;
     await emulator.stop();
-    return (this.#elapsed * 1e6) / this.#count;
+    return (this.#elapsed * 1e6) / ACCESSES;
   }
 
   close(): Promise<void> {
@@ -115,29 +114,46 @@ class Runner {
   }
 }
 
-/** Run `rounds` counted rounds of `count` accesses of either machine, in turns. */
-export async function measure(one: SpeedCase, rounds: number, count: number): Promise<SpeedResult> {
-  const sides = [await withMap(SIZES), await withoutMap()];
-  const [ours, theirs] = await Promise.all(sides.map((side) => Runner.create(one, side, count)));
-  const samples = { memslots: [] as number[], v86: [] as number[] };
+/** Run `rounds` counted rounds of either machine, in turns. */
+async function measure(one: SpeedCase, rounds: number): Promise<SpeedResult> {
+  const ours = await Runner.create(one, await withMap(SIZES));
+  const theirs = await Runner.create(one, withoutMap());
+  const memslots: number[] = [];
+  const v86: number[] = [];
   for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
     // Who begins alternates: what is second finds the caches of the first.
-    const pair: [number, number] =
-      round % 2 === 0
-        ? [await ours!.round(), await theirs!.round()]
-        : ([await theirs!.round(), await ours!.round()].reverse() as [number, number]);
-    if (round < 0) continue;
-    samples.memslots.push(pair[0]);
-    samples.v86.push(pair[1]);
+    const turns = [async () => memslots.push(await ours.round()), async () => v86.push(await theirs.round())];
+    for (const turn of round % 2 === 0 ? turns : turns.reverse()) await turn();
   }
-  await Promise.all([ours!.close(), theirs!.close()]);
-  const ratios = samples.memslots.map((ns, i) => ns / samples.v86[i]!);
+  await Promise.all([ours.close(), theirs.close()]);
+  const counted = [memslots, v86].map((samples) => samples.slice(WARM_UP_ROUNDS)) as [number[], number[]];
+  const ratios = counted[0].map((ns, i) => ns / counted[1][i]!);
+  const { what, isRead, size } = one;
   return {
-    what: one.what,
-    memslots: quantile(samples.memslots, 0.5),
-    v86: quantile(samples.v86, 0.5),
-    ratio: quantile(ratios, 0.5),
+    what: `${what}: ${isRead ? "read" : "write"} of ${size} byte${size === 1 ? "" : "s"}`,
+    memslots: median(counted[0]),
+    v86: median(counted[1]),
+    ratio: median(ratios),
     quartiles: [quantile(ratios, 0.25), quantile(ratios, 0.75)],
-    isRead: one.isRead,
+    isRead,
   };
+}
+
+/** All cases, one after the other. @throws Error if the process of one dies */
+export async function* speeds(rounds: number): AsyncGenerator<SpeedResult> {
+  for (const index of CASES.keys()) {
+    yield await new Promise<SpeedResult>((resolve, reject) => {
+      const child = fork(fileURLToPath(import.meta.url), [String(index), String(rounds)]);
+      child.once("message", (result) => resolve(result as SpeedResult));
+      child.once("exit", (code) =>
+        reject(new Error(`the process of speed case ${index} ended with ${code}`)),
+      );
+    });
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [index, rounds] = process.argv.slice(2).map(Number);
+  process.send?.(await measure(CASES[index!]!, rounds!));
+  process.disconnect();
 }

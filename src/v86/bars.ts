@@ -5,7 +5,7 @@
 import { show, toU32 } from "../region.js";
 import type { MemoryRegion } from "../uapi.js";
 import type { DeviceWindow } from "../windows.js";
-import { PAGE_BYTES } from "./pages.js";
+import { PAGE_BYTES } from "./parts.js";
 import { type BarMove, type PciBarOptions, PciFunction, type PciFunctionOptions } from "./pcifunction.js";
 
 /** A BAR of host memory: a slot wherever the guest puts it. */

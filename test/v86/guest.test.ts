@@ -82,6 +82,19 @@ test("a device sees the guest's accesses; what reaches over its edge comes in by
   ]);
 });
 
+test("a loop accesses each address as often as it says: what is measured is what is counted", async () => {
+  const map = await newMap();
+  const device = recorder(0);
+  map.commit([], { windows: [{ gpa: LOW, bytes: 3 * PAGE, device: map.addDevice(device) }] });
+  const gpas = [LOW, LOW + 2 * PAGE];
+  await run(
+    map,
+    new GuestCode().loop("read", gpas, 3, 4).loop("read", gpas, 2, 1).loop("write", [LOW], 2, 4),
+  );
+  const reads4 = Array.from({ length: 3 }, () => ["r4 0", "r4 8192"]).flat();
+  assert.equal(device.log, [...reads4, ...["r1 0", "r1 8192", "r1 0", "r1 8192"], ...["w4 0 0", "w4 0 0"]]);
+});
+
 test("a write that a READONLY slot refuses goes to the window below it", async () => {
   const map = await newMap();
   map.memory.fill(0x77);
