@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { KVM_MEM_GUEST_MEMFD as MEMFD, KVM_MEMORY_ATTRIBUTE_PRIVATE as PRIVATE } from "../../src/uapi.js";
 import { ModelEngine } from "../model/memslots.js";
-import { errnoOf, slotNumber } from "../support/implementation.js";
+import { errnoOf, type Implementation, slotNumber } from "../support/implementation.js";
 import { checkInvariants } from "../support/invariants.js";
 import { Death, type MortalEngine, mortal } from "../support/mortal.js";
 import { type Random, random } from "../support/random.js";
@@ -20,7 +20,7 @@ function region(slot: number, gfn: number, npages: number, flags = 0): MappedReg
 }
 
 type Both = Pick<
-  MemslotEngine,
+  Implementation,
   | "createGuestMemfd"
   | "closeGuestMemfd"
   | "setMemoryAttributes"
