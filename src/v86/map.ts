@@ -43,7 +43,9 @@ export interface V86MapOptions {
 
 /** What `save` and `restore` need of a V86. */
 export interface Machine {
+  /** The machine's state as bytes. */
   save_state(): Promise<ArrayBuffer>;
+  /** Go on from such bytes. */
   restore_state(state: ArrayBuffer): Promise<void>;
 }
 
@@ -51,8 +53,9 @@ export interface Machine {
 export interface MapCommitOptions {
   /** All MMIO windows after the commit; as they are if not given. Those of BARs are not among them. */
   readonly windows?: readonly MmioWindow[];
-  /** As for the engine's lists. */
+  /** Tell the changed guest ranges in the result, as for the engine's lists. */
   readonly changed?: boolean;
+  /** Give the last dirty log of each slot that goes, as for the engine's lists. */
   readonly takeDirty?: boolean;
 }
 
@@ -223,6 +226,7 @@ export class V86Map {
     return this.#engine.windows();
   }
 
+  /** Generation of the map, as `engine.generation`. */
   get generation(): number {
     return this.#engine.generation();
   }

@@ -38,17 +38,23 @@ export interface PciBarOptions {
   readonly size: number;
   /** A 64-bit BAR takes two registers; its address is below 4 GiB all the same. */
   readonly is64?: boolean;
+  /** Reads have no side effects; false if not given. */
   readonly prefetchable?: boolean;
 }
 
 /** Identity of a function. Numbers as in its configuration space. */
 export interface PciFunctionOptions {
+  /** Vendor, 16 bits. */
   readonly vendorId: number;
+  /** Device of that vendor, 16 bits. */
   readonly deviceId: number;
   /** Class, subclass and programming interface, 24 bits; 0xff0000 (unassigned) if not given. */
   readonly classCode?: number;
+  /** Revision, 8 bits; 0 if not given. */
   readonly revision?: number;
+  /** Vendor of the board, 16 bits; 0 if not given. */
   readonly subsystemVendorId?: number;
+  /** Board of that vendor, 16 bits; 0 if not given. */
   readonly subsystemId?: number;
 }
 

@@ -19,8 +19,11 @@ const CONTROLLER_BYTES = 0x1000;
 
 /** The options of v86 that decide where its RAM and frame buffer end; a part of its V86Options. */
 export interface V86MemoryOptions {
+  /** Bytes of RAM. */
   memory_size?: number;
+  /** Bytes of the frame buffer. */
   vga_memory_size?: number;
+  /** An initial RAM disk: with one the RAM has a larger minimum. */
   initrd?: unknown;
 }
 

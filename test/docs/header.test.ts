@@ -6,6 +6,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { buildC, hasClang } from "../../examples/wasm-vcpu/build.mjs";
 import * as layout from "../../src/layout.js";
+import { filesOf } from "./blocks.js";
 
 const INCLUDE = fileURLToPath(new URL("../../include", import.meta.url));
 const snake = (text: string) => text.toLowerCase();
@@ -89,6 +90,24 @@ header("every function of the header is one of the core, with its types", async 
     memslots: core,
   });
   assert.is((exports as { count(): number }).count(), names.length);
+});
+
+header("the engine that the C program of docs/abi.md makes answers", async () => {
+  if (!hasClang()) {
+    console.log("\nskipped: no clang for wasm32");
+    return;
+  }
+  const module = new WebAssembly.Module(buildC("-", filesOf("docs/abi.md").get("vmm.c")));
+  const memory = new WebAssembly.Memory({ initial: 16, maximum: 16, shared: true });
+  const engine = await MemslotEngine.create();
+  const memslots = new WebAssembly.Instance(engine.handle.module, { env: { memory } }).exports;
+  const { exports } = new WebAssembly.Instance(module, { env: { memory }, memslots });
+  assert.is((exports as { run(): number }).run(), 0x20234);
+  // And it is one that JavaScript can attach to.
+  const same = await MemslotEngine.attach({ module: engine.handle.module, memory, base: 0x40000 });
+  assert.equal(same.slots(), [
+    { slot: 0, flags: 0, guestPhysAddr: 0x1000, memorySize: 0x4000, userspaceAddr: 0x20000 },
+  ]);
 });
 
 header.run();
