@@ -61,7 +61,13 @@ export { stageWindows } from "./windows";
 export { markHostRange } from "./hostrange";
 
 // Dirty log.
-export { getDirtyLog, dirtyLogBytes, beginClearDirtyLog, endClearDirtyLog } from "./dirtylog";
+export {
+  getDirtyLog,
+  dirtyLogBytes,
+  beginClearDirtyLog,
+  endClearDirtyLog,
+  takeDirtyPages,
+} from "./dirtylog";
 
 // Dirty rings.
 export {

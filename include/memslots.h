@@ -16,7 +16,7 @@
 #endif
 
 /* What checkEngine is asked about: the layout that this header tells of. */
-#define MEMSLOTS_LAYOUT_HASH 0x7a66d4e2u
+#define MEMSLOTS_LAYOUT_HASH 0x3c9cd30cu
 
 /* Answers of a translation that are no host address. */
 #define MEMSLOTS_HVA_BAD (-1.0)
@@ -866,6 +866,18 @@ void memslots_endClearDirtyLog(
     uint32_t first,
     uint32_t numPages
 ) MEMSLOTS_IMPORT(endClearDirtyLog);
+
+/*
+ * Take dirty pages, `limit` at most, from page `from` on: their numbers in the slot as u32, ascending, are at the
+ * start of the staging area. How many they are, 0 if there is none; or a negative errno as getDirtyLog. GET and
+ * CLEAR in one: they are clean from now on, in each mode of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2.
+ */
+int32_t memslots_takeDirtyPages(
+    uint32_t header,
+    uint32_t slot,
+    uint32_t from,
+    uint32_t limit
+) MEMSLOTS_IMPORT(takeDirtyPages);
 
 /* ---- Dirty rings. ---- */
 

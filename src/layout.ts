@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x7a66d4e2;
+export const LAYOUT_HASH = 0x3c9cd30c;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -344,6 +344,7 @@ export interface EngineExports {
   dirtyLogBytes(header: number, slot: number): number;
   beginClearDirtyLog(header: number, slot: number, first: number, firstHigh: number, numPages: number): number;
   endClearDirtyLog(header: number, slot: number, first: number, numPages: number): void;
+  takeDirtyPages(header: number, slot: number, from: number, limit: number): number;
   dirtyRingBytes(header: number): number;
   attachDirtyRing(reader: number): number;
   dirtyRingOf(header: number, vcpu: number): number;

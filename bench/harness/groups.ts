@@ -4,6 +4,7 @@
 import { batch } from "../groups/batch.js";
 import { boot } from "../groups/boot.js";
 import { commit } from "../groups/commit.js";
+import { dirty } from "../groups/dirty.js";
 import { guestmem } from "../groups/guestmem.js";
 import { hva } from "../groups/hva.js";
 import { js } from "../groups/js.js";
@@ -13,7 +14,19 @@ import { memory } from "../groups/memory.js";
 import { sync } from "../groups/sync.js";
 import type { Group, Scale } from "./case.js";
 
-export const groups: readonly Group[] = [lookup, js, batch, commit, hva, guestmem, sync, boot, memory, kvm];
+export const groups: readonly Group[] = [
+  lookup,
+  js,
+  batch,
+  commit,
+  hva,
+  guestmem,
+  dirty,
+  sync,
+  boot,
+  memory,
+  kvm,
+];
 
 export const fullScale: Scale = {
   smoke: false,
