@@ -1,5 +1,5 @@
 /**
- * KVM's dirty log: the two ioctls, as the first of the dirty consumers.
+ * KVM's dirty log: the two ioctls, as the first of the dirty consumers; and both in one, as page numbers.
  *
  * Mirrors kvm_get_dirty_log_protect and kvm_clear_dirty_log_protect.
  */
@@ -7,7 +7,7 @@ import { clearDirtyWord, observeDirtyWord, takeDirtyWord } from "./atomic";
 import { dirtyBytes, headOf, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, useDirtyBitmap } from "./dirtybitmap";
 import { EINVAL, ENOENT, ENXIO } from "./errno";
 import { recordOf, slotKey } from "./idtable";
-import { Header, Record } from "./layout";
+import { Header, REGION_BYTES, Record } from "./layout";
 import { foldLive, KVM_VIEW, viewAt } from "./views";
 
 /** Where the bits of KVM's log are: the live bitmap itself, or with other consumers a view of its own. */
@@ -79,4 +79,67 @@ export function endClearDirtyLog(header: usize, slot: u32, first: u32, numPages:
     const mask = load<u64>(scratch + i);
     if (mask != 0) clearDirtyWord(log + (first >> 3) + i, mask);
   }
+}
+
+/** Bytes of a log that are looked at together. */
+const LOOK_BYTES: u32 = 64;
+
+/** True if one of LOOK_BYTES bytes is not 0; what is set meanwhile is found by the next look. */
+function anyDirty(words: usize): bool {
+  const low = load<u64>(words) | load<u64>(words, 8) | load<u64>(words, 16) | load<u64>(words, 24);
+  const high = load<u64>(words, 32) | load<u64>(words, 40) | load<u64>(words, 48) | load<u64>(words, 56);
+  return (low | high) != 0;
+}
+
+/** The lowest `count` bits that are set. */
+function lowestBits(bits: u64, count: u32): u64 {
+  let rest = bits;
+  for (; count != 0 && rest != 0; count--) rest &= rest - 1;
+  return bits & ~rest;
+}
+
+/** Write the numbers of the pages of one word of a log; where the next one goes. */
+function putPages(out: usize, page: u32, bits: u64): usize {
+  for (; bits != 0; bits &= bits - 1) {
+    store<u32>(out, page + <u32>ctz(bits));
+    out += 4;
+  }
+  return out;
+}
+
+/**
+ * Take dirty pages, `limit` at most, from page `from` on: their numbers in the slot as u32, ascending, are at the
+ * start of the staging area. How many they are, 0 if there is none; or a negative errno as getDirtyLog. GET and
+ * CLEAR in one: they are clean from now on, in each mode of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2.
+ */
+export function takeDirtyPages(header: usize, slot: u32, from: u32, limit: u32): i32 {
+  const key = loggedRecord(header, slot, true);
+  if (key < 0) return key;
+  const engine = changetype<Header>(header);
+  const record = recordOf(header, key);
+  const log = logOf(record);
+  const first: usize = engine.staging;
+  const end = first + (min(limit, engine.stagingEntries * (REGION_BYTES >> 2)) << 2);
+  const bytes = dirtyBytes(changetype<Record>(record).npages);
+  let out = first;
+  // The pages of the first word that come before `from` may be dirty again.
+  let mask = u64.MAX_VALUE << (<u64>(from & 63));
+  let at = (from >> 6) << 3;
+  while (at < bytes && out < end) {
+    if (at + LOOK_BYTES <= bytes && !anyDirty(log + at)) {
+      at += LOOK_BYTES;
+    } else {
+      for (const look = min(at + LOOK_BYTES, bytes); at < look && out < end; at += 8) {
+        const bits = load<u64>(log + at) & mask;
+        mask = u64.MAX_VALUE;
+        if (bits == 0) continue;
+        const room = <u32>(end - out) >> 2;
+        const taken = room < 64 ? lowestBits(bits, room) : bits;
+        clearDirtyWord(log + at, taken);
+        out = putPages(out, at << 3, taken);
+      }
+    }
+    mask = u64.MAX_VALUE;
+  }
+  return <i32>(<u32>(out - first) >> 2);
 }

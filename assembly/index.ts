@@ -64,7 +64,13 @@ export { stageMemfd, stageMemfdClose, stageAttributes, attributesAt, resolvePriv
 export { markHostRange } from "./hostrange";
 
 // Dirty log.
-export { getDirtyLog, dirtyLogBytes, beginClearDirtyLog, endClearDirtyLog } from "./dirtylog";
+export {
+  getDirtyLog,
+  dirtyLogBytes,
+  beginClearDirtyLog,
+  endClearDirtyLog,
+  takeDirtyPages,
+} from "./dirtylog";
 
 // Dirty rings.
 export {

@@ -16,7 +16,7 @@
 #endif
 
 /* What checkEngine is asked about: the layout that this header tells of. */
-#define MEMSLOTS_LAYOUT_HASH 0x44c4bae5u
+#define MEMSLOTS_LAYOUT_HASH 0x19f5b1c1u
 
 /* Answers of a translation that are no host address. */
 #define MEMSLOTS_HVA_BAD (-1.0)
@@ -579,6 +579,11 @@ _Static_assert(sizeof(struct memslots_region) == 32, "struct memslots_region");
 
 /* struct kvm_userspace_memory_region2 as far as it is read, byte for byte: a Region and what follows it. */
 struct memslots_region2 {
+  uint32_t slot;
+  uint32_t flags;
+  uint64_t guestPhysAddr;
+  uint64_t memorySize;
+  uint64_t userspaceAddr;
   uint64_t guestMemfdOffset;
   uint32_t guestMemfd;
   uint32_t pad0;
@@ -933,6 +938,18 @@ void memslots_endClearDirtyLog(
     uint32_t first,
     uint32_t numPages
 ) MEMSLOTS_IMPORT(endClearDirtyLog);
+
+/*
+ * Take dirty pages, `limit` at most, from page `from` on: their numbers in the slot as u32, ascending, are at the
+ * start of the staging area. How many they are, 0 if there is none; or a negative errno as getDirtyLog. GET and
+ * CLEAR in one: they are clean from now on, in each mode of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2.
+ */
+int32_t memslots_takeDirtyPages(
+    uint32_t header,
+    uint32_t slot,
+    uint32_t from,
+    uint32_t limit
+) MEMSLOTS_IMPORT(takeDirtyPages);
 
 /* ---- Dirty rings. ---- */
 

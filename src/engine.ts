@@ -917,6 +917,33 @@ export class MemslotEngine {
   }
 
   /**
+   * Take the first dirty pages of a slot, as many as `pages` holds: their numbers in the slot, ascending, for who
+   * wants pages and no bitmap. They are clean from now on, whether or not manual protection is on; the others
+   * stay.
+   * @returns how many were written into `pages`
+   * @throws as getDirtyLog
+   */
+  takeDirtyPages(slot: number, pages: Uint32Array): number {
+    const op = "takeDirtyPages";
+    toU32(slot, "slot");
+    if (!(pages instanceof Uint32Array))
+      throw new TypeError(`pages must be a Uint32Array, not ${show(pages)}`);
+    return this.#writer.locked(op, TIMEOUT_MS, (wasm, base) => {
+      const staging = this.#views.words(base + HEADER_BYTES)[(base + HEADER.staging) / 4]! / 4;
+      let taken = 0;
+      for (;;) {
+        const from = taken === 0 ? 0 : pages[taken - 1]! + 1;
+        const count = wasm.takeDirtyPages(base, slot, from, pages.length - taken);
+        if (count < 0) throw new KvmError(count, op);
+        if (count === 0) return taken;
+        const words = this.#views.words((staging + count) * 4);
+        pages.set(words.subarray(staging, staging + count), taken);
+        taken += count;
+      }
+    });
+  }
+
+  /**
    * A dirty consumer by name, which is made if there is none yet: a view of the dirty pages of its own.
    * @throws KvmError E2BIG if 8 exist, ENOMEM, ENXIO with a dirty ring; TypeError
    */

@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x44c4bae5;
+export const LAYOUT_HASH = 0x19f5b1c1;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -293,6 +293,11 @@ export const REGION = {
 
 /** Byte offsets of the fields of Region2. */
 export const REGION2 = {
+  slot: 0,
+  flags: 4,
+  guestPhysAddr: 8,
+  memorySize: 16,
+  userspaceAddr: 24,
   guestMemfdOffset: 32,
   guestMemfd: 40,
 } as const;
@@ -380,6 +385,7 @@ export interface EngineExports {
   dirtyLogBytes(header: number, slot: number): number;
   beginClearDirtyLog(header: number, slot: number, first: number, firstHigh: number, numPages: number): number;
   endClearDirtyLog(header: number, slot: number, first: number, numPages: number): void;
+  takeDirtyPages(header: number, slot: number, from: number, limit: number): number;
   dirtyRingBytes(header: number): number;
   attachDirtyRing(reader: number): number;
   dirtyRingOf(header: number, vcpu: number): number;

@@ -4,6 +4,7 @@
 import { batch } from "../groups/batch.js";
 import { boot } from "../groups/boot.js";
 import { commit } from "../groups/commit.js";
+import { dirty } from "../groups/dirty.js";
 import { guestmem } from "../groups/guestmem.js";
 import { hva } from "../groups/hva.js";
 import { js } from "../groups/js.js";
@@ -21,6 +22,7 @@ export const groups: readonly Group[] = [
   commit,
   hva,
   guestmem,
+  dirty,
   sync,
   boot,
   memory,

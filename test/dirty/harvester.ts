@@ -44,12 +44,21 @@ export abstract class Harvester {
   }
 }
 
-/** KVM_GET_DIRTY_LOG of every slot. */
+/** KVM_GET_DIRTY_LOG of every slot; of some, page numbers, and not always all. */
 export class LogHarvester extends Harvester {
-  override harvest(_rng?: Random): void {
+  readonly #pages = new Uint32Array(HOSTS);
+
+  override harvest(rng?: Random): void {
     for (const { slot, userspaceAddr } of this.engine.slots()) {
-      this.renewLog(this.engine.getDirtyLog(slot), userspaceAddr / PAGE - HOME_HVA);
+      const first = userspaceAddr / PAGE - HOME_HVA;
+      if (rng?.chance(0.5)) this.#take(slot, first, 1 + rng.int(HOSTS));
+      else this.renewLog(this.engine.getDirtyLog(slot), first);
     }
+  }
+
+  #take(slot: number, first: number, room: number): void {
+    const count = this.engine.takeDirtyPages(slot, this.#pages.subarray(0, room));
+    for (const page of this.#pages.subarray(0, count)) this.renew(first + page);
   }
 }
 

@@ -46,6 +46,17 @@ function mark(engine: MemslotEngine, ...gfns: number[]): void {
   for (const gfn of gfns) engine.markDirty(gfn * PAGE);
 }
 
+/** All dirty pages of a slot by takeDirtyPages, `room` at a time. */
+function takeAll(engine: MemslotEngine, slot: number, room: number): number[] {
+  const taken: number[] = [];
+  const into = new Uint32Array(room);
+  for (;;) {
+    const count = engine.takeDirtyPages(slot, into);
+    if (count === 0) return taken;
+    taken.push(...into.subarray(0, count));
+  }
+}
+
 test("a split, a merge and a resize keep every dirty page that stays mapped", async () => {
   const engine = await logged(region(0, 100, 200, 1000));
   mark(engine, 100, 163, 164, 165, 227, 228, 299);
@@ -111,6 +122,54 @@ test("bits that an open section sets in the old layout are carried when it ends"
   assert.equal(pages(engine.getDirtyLog(1)), [10]);
   assert.equal(pages(engine.getDirtyLog(2)), [10], "over two commits");
   checkInvariants(engine);
+});
+
+test("takeDirtyPages takes what getDirtyLog would tell, lowest first, as many as there is room for", async () => {
+  for (const shared of [true, false]) {
+    const engine = await MemslotEngine.create({ shared, maxSlots: 64 });
+    engine.setUserMemoryRegionList([region(0, 0, 5003, 1000), region(1, 6000, 9, 2000, 0)]);
+    const told = [0, 1, 63, 64, 511, 512, 513, 4992, 5002];
+    mark(engine, ...told);
+    assert.is(engine.takeDirtyPages(0, new Uint32Array(0)), 0);
+    const into = new Uint32Array(4).fill(77);
+    assert.is(engine.takeDirtyPages(0, into.subarray(0, 3)), 3);
+    assert.equal([...into], [0, 1, 63, 77]);
+    assert.equal(pages(engine.getDirtyLog(0)), told.slice(3), "the others stay");
+    mark(engine, ...told);
+    assert.equal(takeAll(engine, 0, 1), told);
+    assert.equal(pages(engine.getDirtyLog(0)), []);
+    for (let gfn = 0; gfn < 5003; gfn++) engine.markDirty(gfn * PAGE);
+    assert.is(takeAll(engine, 0, 5003).length, 5003, "more than one call of the core tells");
+    engine.enableCap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 1);
+    mark(engine, 5, 6);
+    const screen = engine.dirtyConsumer("screen");
+    assert.equal(takeAll(engine, 0, 9), [5, 6], "taken with manual protection, too");
+    mark(engine, 7);
+    assert.equal(takeAll(engine, 0, 9), [7]);
+    assert.equal(pages(screen.begin(0)), [7], "from KVM's log, and from no consumer");
+    assert.throws(() => engine.takeDirtyPages(1, into), refused("ENOENT"));
+    assert.throws(() => engine.takeDirtyPages(2, into), refused("ENOENT"));
+    assert.throws(() => engine.takeDirtyPages(64, into), refused("EINVAL"));
+    assert.throws(() => engine.takeDirtyPages(1 << 16, into), refused("EINVAL"));
+    assert.throws(() => engine.takeDirtyPages(0, [] as never), /pages must be a Uint32Array/);
+    checkInvariants(engine);
+  }
+});
+
+test("takeDirtyPages in random runs: each page once, ascending, none left", async () => {
+  const rng = random(SEED);
+  for (let run = 0; run < 60; run++) {
+    const npages = 1 + rng.int(3000);
+    const engine = await logged(region(0, 0, npages, 1000));
+    if (rng.chance(0.3)) engine.dirtyConsumer("other");
+    const dirty = new Set(Array.from({ length: rng.int(2 * npages) }, () => rng.int(npages)));
+    mark(engine, ...dirty);
+    const taken = takeAll(engine, 0, 1 + rng.int(rng.chance(0.5) ? 10 : 2000));
+    assert.equal(
+      taken,
+      [...dirty].sort((a, b) => a - b),
+    );
+  }
 });
 
 test("takeDirty returns the last log of every slot whose log ends", async () => {
