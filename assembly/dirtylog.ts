@@ -91,22 +91,6 @@ function anyDirty(words: usize): bool {
   return (low | high) != 0;
 }
 
-/** The lowest `count` bits that are set. */
-function lowestBits(bits: u64, count: u32): u64 {
-  let rest = bits;
-  for (; count != 0 && rest != 0; count--) rest &= rest - 1;
-  return bits & ~rest;
-}
-
-/** Write the numbers of the pages of one word of a log; where the next one goes. */
-function putPages(out: usize, page: u32, bits: u64): usize {
-  for (; bits != 0; bits &= bits - 1) {
-    store<u32>(out, page + <u32>ctz(bits));
-    out += 4;
-  }
-  return out;
-}
-
 /**
  * Take dirty pages, `limit` at most, from page `from` on: their numbers in the slot as u32, ascending, are at the
  * start of the staging area. How many they are, 0 if there is none; or a negative errno as getDirtyLog. GET and
@@ -126,18 +110,17 @@ export function takeDirtyPages(header: usize, slot: u32, from: u32, limit: u32):
   let mask = u64.MAX_VALUE << (<u64>(from & 63));
   let at = (from >> 6) << 3;
   while (at < bytes && out < end) {
-    if (at + LOOK_BYTES <= bytes && !anyDirty(log + at)) {
+    if ((at & (LOOK_BYTES - 1)) == 0 && at + LOOK_BYTES <= bytes && !anyDirty(log + at)) {
       at += LOOK_BYTES;
     } else {
-      for (const look = min(at + LOOK_BYTES, bytes); at < look && out < end; at += 8) {
-        const bits = load<u64>(log + at) & mask;
-        mask = u64.MAX_VALUE;
-        if (bits == 0) continue;
-        const room = <u32>(end - out) >> 2;
-        const taken = room < 64 ? lowestBits(bits, room) : bits;
-        clearDirtyWord(log + at, taken);
-        out = putPages(out, at << 3, taken);
+      const bits = load<u64>(log + at) & mask;
+      let rest = bits;
+      for (; rest != 0 && out < end; out += 4) {
+        store<u32>(out, (at << 3) + <u32>ctz(rest));
+        rest &= rest - 1;
       }
+      if (rest != bits) clearDirtyWord(log + at, bits ^ rest);
+      at += 8;
     }
     mask = u64.MAX_VALUE;
   }
