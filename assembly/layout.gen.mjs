@@ -34,10 +34,7 @@ function readMap() {
   const constants = [];
   for (const node of parse("./layout.ts").statements) {
     if (ts.isClassDeclaration(node)) {
-      const base = node.heritageClauses?.[0].types[0].expression.getText();
-      const inherited = classes.find(({ name }) => name === base)?.fields ?? [];
-      const fields = [...inherited, ...node.members.map((m) => partOf(m))];
-      classes.push({ name: node.name.text, doc: docOf(node), fields });
+      classes.push({ name: node.name.text, doc: docOf(node), fields: node.members.map((m) => partOf(m)) });
     } else if (ts.isVariableStatement(node)) {
       for (const declaration of node.declarationList.declarations) {
         constants.push({ ...partOf(declaration), doc: docOf(node) });

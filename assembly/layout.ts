@@ -550,7 +550,12 @@ export class Region {
 
 /** struct kvm_userspace_memory_region2 as far as it is read, byte for byte: a Region and what follows it. */
 @unmanaged
-export class Region2 extends Region {
+export class Region2 {
+  slot: u32;
+  flags: u32;
+  guestPhysAddr: u64;
+  memorySize: u64;
+  userspaceAddr: u64;
   guestMemfdOffset: u64;
   guestMemfd: u32;
   pad0: u32;
