@@ -57,6 +57,22 @@ for (const document of DOCUMENTS) {
   });
 }
 
+/** A `ts` block that begins with a path is a quotation. */
+function quotationsOf(document: string): { path: string; text: string }[] {
+  return blocksOf(document).flatMap(({ language, text }) => {
+    const quoted = /^\/\/ (\S+\.ts)\n(.*)$/s.exec(text);
+    return language === "ts" && quoted !== null ? [{ path: quoted[1]!, text: quoted[2]! }] : [];
+  });
+}
+
+for (const document of DOCUMENTS) {
+  quotationsOf(document).forEach(({ path, text }, i) => {
+    test(`${document}: quotation ${i} stands in ${path}`, () => {
+      assert.ok(readFileSync(`${ROOT}${path}`, "utf8").includes(`\n${text}`), text);
+    });
+  });
+}
+
 test("README.md shows examples/first.mjs as it is", () => {
   const first = readFileSync(`${ROOT}examples/first.mjs`, "utf8");
   assert.ok(blocksOf("README.md").some(({ language, text }) => language === "js" && text === first));
