@@ -8,6 +8,8 @@ export interface Block {
   readonly language: string;
   /** Name of the file that the block is, from `file=NAME` behind the language. */
   readonly file: string | undefined;
+  /** Path of the file that the block quotes, from a first line `// PATH`, which is not of the text. */
+  readonly quoted: string | undefined;
   readonly text: string;
 }
 
@@ -22,13 +24,13 @@ export const DOCUMENTS: readonly string[] = [
 /** @param document path from the root */
 export function blocksOf(document: string): Block[] {
   const text = readFileSync(`${ROOT}${document}`, "utf8");
-  return [...text.matchAll(/^```(\w*)(?: file=(\S+))?\n(.*?)^```$/gms)].map(
-    ([, language, file, content]) => ({
-      language: language!,
-      file,
-      text: content!,
-    }),
-  );
+  const fence = /^```(\w*)(?: file=(\S+))?\n(?:\/\/ (\S+\/\S+\.ts)\n)?(.*?)^```$/gms;
+  return [...text.matchAll(fence)].map(([, language, file, quoted, content]) => ({
+    language: language!,
+    file,
+    quoted,
+    text: content!,
+  }));
 }
 
 /** Each block that is a file, by its name. */

@@ -2,7 +2,8 @@
  * What the documents show is true. Of README.md and docs/*.md
  *
  *   ```js               runs as it stands; a ```text block behind it is what it prints
- *   ```ts               compiles against the package's declarations
+ *   ```ts               compiles against the package's declarations; behind a first line "// PATH" it is a
+ *                       quotation: each piece between empty lines stands in that file, however far indented
  *   ```LANGUAGE file=F  is a file: all of a document's lie in one folder, from which memslots can be imported
  *   ```console          `$ node ...` prints what is shown, in that folder if its program is one of the files
  *
@@ -82,8 +83,22 @@ for (const document of DOCUMENTS) {
 }
 
 const TYPESCRIPT = DOCUMENTS.flatMap((document) =>
-  blocksOf(document).filter(({ language }) => language === "ts"),
+  blocksOf(document).filter(({ language, quoted }) => language === "ts" && quoted === undefined),
 ).map(({ text }) => text);
+
+/** Lines without their indentation. */
+const bare = (text: string): string => text.replace(/^ +/gm, "").trim();
+
+for (const document of DOCUMENTS) {
+  for (const { quoted, text } of blocksOf(document)) {
+    if (quoted === undefined) continue;
+    const pieces = text.split("\n\n").map(bare);
+    documents(`${document}: a quotation of ${quoted}, "${pieces[0]!.split("\n")[0]}", stands there`, () => {
+      const source = bare(readFileSync(`${ROOT}${quoted}`, "utf8"));
+      for (const piece of pieces) assert.ok(source.includes(piece), piece);
+    });
+  }
+}
 
 documents("TypeScript in the documents compiles, and the check notices what does not", () => {
   assert.equal(typeErrors(TYPESCRIPT), []);
