@@ -6,6 +6,7 @@
  *   entry > 0  host memory: the host address of the page's first byte, which is a multiple of the page's size, plus one
  *   entry < 0  no host memory: minus the number of who answers
  *
+ * Who reads takes number `0 - entry`: for an entry of 0 `-entry` would be -0, which V8 does not keep as an integer.
  * A table has 4 MiB of address space, of which the system gives what is used.
  */
 import type { MemslotEngine } from "../engine.js";
