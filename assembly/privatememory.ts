@@ -4,7 +4,7 @@
  *
  * Invariants
  *  - A descriptor is never used again while a binding names it.
- *  - A binding counts if its slot is there and has KVM_MEM_GUEST_MEMFD: deletion leaves it to the next one that is made.
+ *  - A binding counts if its slot is there and has KVM_MEM_GUEST_MEMFD: a deletion leaves it to the next binding.
  *  - No byte of a file is bound to two slots. Attributes do not depend on slots.
  *
  * Mirrors virt/kvm/guest_memfd.c (kvm_gmem_create, kvm_gmem_bind, kvm_gmem_get_pfn) and
