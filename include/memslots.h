@@ -16,7 +16,7 @@
 #endif
 
 /* What checkEngine is asked about: the layout that this header tells of. */
-#define MEMSLOTS_LAYOUT_HASH 0x44c4bae5u
+#define MEMSLOTS_LAYOUT_HASH 0x4e483945u
 
 /* Answers of a translation that are no host address. */
 #define MEMSLOTS_HVA_BAD (-1.0)
@@ -579,6 +579,11 @@ _Static_assert(sizeof(struct memslots_region) == 32, "struct memslots_region");
 
 /* struct kvm_userspace_memory_region2 as far as it is read, byte for byte: a Region and what follows it. */
 struct memslots_region2 {
+  uint32_t slot;
+  uint32_t flags;
+  uint64_t guestPhysAddr;
+  uint64_t memorySize;
+  uint64_t userspaceAddr;
   uint64_t guestMemfdOffset;
   uint32_t guestMemfd;
   uint32_t pad0;

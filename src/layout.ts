@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x44c4bae5;
+export const LAYOUT_HASH = 0x4e483945;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -293,6 +293,11 @@ export const REGION = {
 
 /** Byte offsets of the fields of Region2. */
 export const REGION2 = {
+  slot: 0,
+  flags: 4,
+  guestPhysAddr: 8,
+  memorySize: 16,
+  userspaceAddr: 24,
   guestMemfdOffset: 32,
   guestMemfd: 40,
 } as const;
