@@ -1,16 +1,43 @@
 /**
- * Compiler transform: keep `sleepOnWord` a function of its own.
+ * Compiler transform: functions that Binaryen must not inline.
  *
- * The baseline compiler of V8 11.3 (Node 20) loses locals and stack values that are alive across
- * memory.atomic.wait32. A call saves them, so the wait must sit in a function that needs nothing afterwards,
- * and Binaryen must not inline it.
+ * `sleepOnWord`, because the baseline compiler of V8 11.3 (Node 20) loses locals and stack values that are alive across
+ * memory.atomic.wait32. A call saves them, so the wait must sit in a function that needs nothing afterwards.
+ *
+ * The others for size: a writer, or a walk, calls them from several places, and each copy would be a tenth of a KB or
+ * more. Together they are a tenth of the module. What a vCPU runs has the same instructions with and without.
  */
 import binaryen from "assemblyscript/binaryen";
 import { Transform } from "assemblyscript/transform";
 
+const NAMES = {
+  atomic: ["sleepOnWord"],
+  chunks: ["allocChunk", "insertEntry", "padChunk", "removeEntry", "searchChunk"],
+  consumers: ["createLog", "nameAt"],
+  dirtybitmap: ["fillPages", "freeBitmap", "useDirtyBitmap"],
+  dirtylog: ["loggedRecord"],
+  dirtyring: ["announceRings"],
+  heap: ["freeHeap", "growHeap", "searchHeap"],
+  hvaindex: ["keyOf", "refreshChunk", "refreshGroup"],
+  idtable: ["effectOf", "slotKey"],
+  iterate: ["putRegion"],
+  publish: ["readerBehind"],
+  readers: ["freeLine", "ownSectionOpen", "vcpuInside"],
+  recover: ["mark", "marked"],
+  transaction: ["logEnds"],
+  views: ["moveView", "viewAt"],
+  windows: ["dropStagedWindows", "unstageWindows", "windowsDiffer"],
+};
+
 export default class NoInline extends Transform {
   afterCompile(module) {
-    binaryen.setPassArgument("no-inline", "*sleepOnWord*");
-    module.runPasses(["no-inline"]);
+    for (const [file, names] of Object.entries(NAMES)) {
+      for (const name of names) {
+        const full = `assembly/${file}/${name}`;
+        if (module.getFunction(full) === 0) throw new Error(`no function ${full}`);
+        binaryen.setPassArgument("no-inline", full);
+        module.runPasses(["no-inline"]);
+      }
+    }
   }
 }
