@@ -14,7 +14,7 @@
  */
 import { parseArgs } from "node:util";
 import { buildAll } from "./engine/build.js";
-import { type Case, type CaseResult, type Group, Results } from "./harness/case.js";
+import { type Case, type CaseResult, type Group, NOT_RUN, Results } from "./harness/case.js";
 import { writeDocument } from "./harness/document.js";
 import { fullScale, groups } from "./harness/groups.js";
 import { CASE_FLAG, measureIsolated } from "./harness/isolate.js";
@@ -63,13 +63,18 @@ async function main(): Promise<void> {
   const earlier = joinResults(values.from.map(readResult));
   const chosen =
     positionals.length === 0 ? groups : groups.filter((group) => positionals.includes(group.name));
-  const measured = await measureGroups(chosen, values.cases);
-  const result = joinResults([earlier, resultOf(measured)]);
+  const result = joinResults([earlier, resultOf(await measureGroups(chosen, values.cases))]);
   const all = new Results(result.cases);
   const reported = groups.filter((group) =>
     group.cases(fullScale).some(({ name, n }) => all.case(name, n) !== undefined),
   );
-  const rows = reported.flatMap((group) => group.rows(all, fullScale));
+  const rows = reported
+    .flatMap((group) => group.rows(all, fullScale))
+    // Where a part was asked for, the rest is no news; in a whole run it would be.
+    .filter(
+      ({ measured, skipped = NOT_RUN }) =>
+        values.cases === undefined || measured !== undefined || skipped !== NOT_RUN,
+    );
   console.log(rowTable(rows));
   console.log(summary(rows));
   if (values.json !== undefined) writeResult(values.json, result, rows);

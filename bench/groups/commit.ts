@@ -14,6 +14,7 @@ import {
   type Case,
   type Entrant,
   type Group,
+  NOT_RUN,
   type Results,
   type Row,
   ratios,
@@ -199,7 +200,7 @@ function rows(results: Results, { sizes, largest }: Scale): Row[] {
       n: "",
       target,
       measured: few !== undefined && most !== undefined ? most / few : undefined,
-      skipped: "not run",
+      skipped: NOT_RUN,
     };
   };
   const flatness = (id: string, entries: number, target: number): Row => ({

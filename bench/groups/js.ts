@@ -10,6 +10,7 @@ import {
   type Case,
   type Entrant,
   type Group,
+  NOT_RUN,
   type Results,
   type Row,
   ratios,
@@ -119,7 +120,7 @@ function rows(results: Results): Row[] {
       what: `${MANY} engines in one process / one engine`,
       n: String(FEW),
       measured: many !== undefined && one !== undefined ? many / one : undefined,
-      skipped: "not run",
+      skipped: NOT_RUN,
     },
   ];
 }

@@ -81,6 +81,9 @@ export interface CaseResult {
   readonly skipped: readonly Skipped[];
 }
 
+/** Why a row has no figure whose cases were not measured. */
+export const NOT_RUN = "not run";
+
 export interface Row {
   /** L1 .. S5 of the design, or a name of our own. */
   readonly id: string;
@@ -148,7 +151,7 @@ export class Results {
     const under = this.figure(name, n, theirs);
     if (over !== undefined && under !== undefined) return { measured: over.median / under.median };
     const skipped = this.case(name, n)?.skipped.find((s) => s.name === ours || s.name === theirs);
-    return { measured: undefined, skipped: skipped?.skipped ?? "not run" };
+    return { measured: undefined, skipped: skipped?.skipped ?? NOT_RUN };
   }
 }
 

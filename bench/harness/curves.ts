@@ -27,7 +27,11 @@ const PICTURES: readonly Picture[] = [
     of: "lookup uniform",
     unit: "ns per lookup",
     own: "engine, index alone",
-    labels: { "native red-black tree": undefined, "engine, called wasm to wasm": undefined },
+    labels: {
+      "native red-black tree": undefined,
+      "engine, called wasm to wasm": undefined,
+      "engine, index alone, four keys side by side": "engine, four keys side by side",
+    },
   },
   {
     name: "lookup-js",
@@ -104,8 +108,15 @@ function draw({ title, unit, own, labels = {} }: Picture, measured: readonly Cas
     marginRight: LABEL_WIDTH,
     marginLeft: 50,
     marginTop: 40,
-    style: "overflow:visible",
-    x: { type: "log", base: 2, label: "slots", ticks: [...new Set(points.map((p) => p.n))], tickFormat: "d" },
+    style: { overflow: "visible" },
+    x: {
+      type: "log",
+      base: 2,
+      label: "slots",
+      labelAnchor: "center",
+      ticks: [...new Set(points.map((p) => p.n))],
+      tickFormat: "d",
+    },
     y: { type: "log", label: title, grid: true, tickFormat: (value: number) => axisLabel(value) },
     marks: [
       Plot.line(points, {

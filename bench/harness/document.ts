@@ -2,7 +2,7 @@
  * The part of a document that a result writes: between two marks, so that no figure in it was typed.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { type Row, verdictOf } from "./case.js";
+import { NOT_RUN, type Row, verdictOf } from "./case.js";
 import type { Result, Run } from "./result.js";
 import { short } from "./table.js";
 
@@ -27,7 +27,7 @@ export function figuresText({ runs }: Result, rows: readonly Row[]): string {
     const { id, n, what, unit, measured, target, atLeast } = row;
     const value = measured === undefined ? "" : `${short(measured)}${unit === undefined ? "" : ` ${unit}`}`;
     const bound = target === undefined ? "" : `${atLeast ? "≥" : "≤"} ${target}`;
-    const verdict = measured === undefined ? `skipped: ${row.skipped ?? "not run"}` : verdictOf(row);
+    const verdict = measured === undefined ? `skipped: ${row.skipped ?? NOT_RUN}` : verdictOf(row);
     return `| ${[id, what, n, value, bound, verdict].join(" | ")} |`;
   });
   const head = ["| row | what | n | measured | target | |", "|---|---|---:|---:|---:|---|"];
@@ -36,6 +36,7 @@ export function figuresText({ runs }: Result, rows: readonly Row[]): string {
 
 function runText({ date, commit, machine, runtime }: Run): string {
   const { cpu, cores, system } = machine;
-  const of = commit === null ? "" : `, commit ${commit.slice(0, 10)}`;
+  const [hash, changes = ""] = commit?.split(/(?<=^\w+)(?= )/) ?? [];
+  const of = hash === undefined ? "" : `, commit ${hash.slice(0, 10)}${changes}`;
   return `Measured ${date.slice(0, 10)}${of}, on ${cores} processors (${cpu}), ${system}, ${runtime}.`;
 }

@@ -43,7 +43,7 @@ export function resultOf(cases: readonly CaseResult[]): Result {
       cpu: cpus()[0]?.model ?? "unknown",
       cores: availableParallelism(),
       memoryBytes: totalmem(),
-      system: `${process.platform} ${release()} ${process.arch}`,
+      system: `${process.platform} ${release().replace(/-.*/, "")} ${process.arch}`,
     },
     runtime: process.versions.bun === undefined ? `node ${process.version}` : `bun ${process.versions.bun}`,
     engine: process.versions.v8,

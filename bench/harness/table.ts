@@ -1,7 +1,7 @@
 /**
  * The report as text.
  */
-import { type CaseResult, type Figure, type Row, verdictOf } from "./case.js";
+import { type CaseResult, type Figure, NOT_RUN, type Row, verdictOf } from "./case.js";
 
 /**
  * Figures of one case, one line per competitor. The first competitor is what the others are compared with.
@@ -31,7 +31,7 @@ export function rowTable(rows: readonly Row[]): string {
       ? "-"
       : `${short(row.measured)}${row.unit === undefined ? "" : ` ${row.unit}`}`,
     row.target === undefined ? "" : `${row.atLeast ? ">=" : "<="} ${row.target}`,
-    row.measured === undefined ? `skipped: ${row.skipped ?? "not run"}` : verdictOf(row),
+    row.measured === undefined ? `skipped: ${row.skipped ?? NOT_RUN}` : verdictOf(row),
     row.what,
   ]);
   return columns([head, ...lines]);

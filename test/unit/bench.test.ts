@@ -2,14 +2,25 @@
  * Every benchmark group with tiny sizes: all competitors of a case answer the same, each row of the report is there.
  * Times are not looked at. Without a C compiler or /dev/kvm the native competitors are skipped, as in the report.
  */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseHTML } from "linkedom";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { WAYS } from "../../bench/boot/ways.js";
 import { buildAll } from "../../bench/engine/build.js";
 import { type Case, type CaseResult, type Figure, Results, verdictOf } from "../../bench/harness/case.js";
+import { drawCurves } from "../../bench/harness/curves.js";
+import { figuresText, withFigures } from "../../bench/harness/document.js";
 import { fullScale, groups, smokeScale } from "../../bench/harness/groups.js";
 import { measureCase } from "../../bench/harness/measure.js";
+import { joinResults } from "../../bench/harness/result.js";
 
+const IMAGES = fileURLToPath(new URL("../../docs/img/", import.meta.url));
+const DOCUMENT = fileURLToPath(new URL("../../docs/performance.md", import.meta.url));
+const RESULTS = fileURLToPath(new URL("../../bench/results/", import.meta.url));
 const SMOKE = { smoke: true };
 /** Why a competitor may be missing here. */
 const MISSING = /^(no C compiler|no headers of Node|no usable \/dev\/kvm|no \w+ among the installed)/;
@@ -91,6 +102,80 @@ test("the boot benchmark: a figure for each number of vCPUs and way, and a table
   assert.match(report[0] ?? "", /^microvm-1g: ms of all commits; vCPUs on \d+ processors +1 +2$/);
   for (const [i, way] of WAYS.entries())
     assert.match(report[i + 1] ?? "", new RegExp(`^ {2}${way}( +[\\d.e+]+){2}$`));
+});
+
+test("curves of what was measured, one for each picture of the documentation", () => {
+  const folder = mkdtempSync(join(tmpdir(), "memslots-bench-"));
+  try {
+    const files = drawCurves(folder, all);
+    assert.equal(
+      files.map((file) => basename(file)).sort(),
+      readdirSync(IMAGES).filter((name) => name.startsWith("bench-")),
+    );
+    for (const file of files) {
+      const { document } = parseHTML(readFileSync(file, "utf8"));
+      const curves = document.querySelectorAll('g[aria-label="line"] path').length;
+      assert.ok(curves >= 3, `${file}: ${curves} curves`);
+      const names = [...document.querySelectorAll('g[aria-label="text"] text')].map(
+        (text) => text.textContent,
+      );
+      assert.is(names.length, curves, file);
+      assert.is(document.querySelectorAll('g[font-weight="bold"] text').length, 1, file);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+const RUN = {
+  ...{ date: "2026-11-25T10:00:00.000Z", commit: "0123456789abcdef", runtime: "node v20", engine: undefined },
+  machine: { cpu: "a processor", cores: 2, memoryBytes: 1, system: "linux 6 x64" },
+  ...{ versions: {}, measured: ["a"] },
+};
+
+test("results of several runs are joined, the last of each case; a document takes their rows between its marks", () => {
+  const one = (name: string, median: number): CaseResult => ({
+    ...{ name, n: 8, unit: "op", skipped: [] },
+    figures: [{ ...Everything.FIGURE, median }],
+  });
+  const earlier = { runs: [RUN], cases: [one("a", 1), one("b", 2)] };
+  const { runs, cases } = joinResults([earlier, { runs: [RUN], cases: [one("a", 3)] }]);
+  assert.is(runs.length, 2);
+  assert.equal(
+    cases.map(({ name, figures }) => [name, figures[0]!.median]),
+    [
+      ["a", 3],
+      ["b", 2],
+    ],
+  );
+  const text = figuresText({ runs, cases }, [
+    { id: "X1", what: "ours / theirs", n: "8", measured: 0.5, target: 1 },
+    { id: "X2", what: "theirs / ours", n: "8", unit: "us", measured: 0.5, target: 1, atLeast: true },
+    { id: "X3", what: "no", n: "", measured: undefined, skipped: "no C compiler" },
+  ]);
+  assert.is(
+    text,
+    `
+Measured 2026-11-25, commit 0123456789, on 2 processors (a processor), linux 6 x64, node v20.
+
+| row | what | n | measured | target | |
+|---|---|---:|---:|---:|---|
+| X1 | ours / theirs | 8 | 0.500 | ≤ 1 | ok |
+| X2 | theirs / ours | 8 | 0.500 us | ≥ 1 | MISSED |
+| X3 | no |  |  |  | skipped: no C compiler |
+
+`,
+  );
+  const document = "a\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nb\n";
+  assert.is(withFigures(document, "new\n"), "a\n<!-- figures: begin -->\nnew\n<!-- figures: end -->\nb\n");
+  assert.throws(() => withFigures("a\n", "new\n"), /the document must have/);
+});
+
+test("docs/performance.md shows the newest result of bench/results", () => {
+  const newest = readdirSync(RESULTS).sort().at(-1)!;
+  const { rows, ...result } = JSON.parse(readFileSync(join(RESULTS, newest), "utf8"));
+  const document = readFileSync(DOCUMENT, "utf8");
+  assert.is(withFigures(document, figuresText(result, rows)), document, newest);
 });
 
 /** A case whose competitors answer as given; names beginning with "their" are foreign. */
