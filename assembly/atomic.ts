@@ -442,7 +442,7 @@ export function mergeDirtyWord(word: usize, mask: u64): void {
  * Orders:      the guest's write to the page, and what the entry says, before its state.
  * Pairs with:  harvestDirtyGfn.
  * Otherwise:   the harvester reads the slot of an older entry, or the page before the write.
- * Checked by:  test/unit/dirty-death.test.ts, test/dirty.
+ * Checked by:  ring model "write before mark", "entry before its state", test/dirty.
  */
 export function publishDirtyGfn(entry: usize): void {
   if (ASC_FEATURE_THREADS) atomic.store<u32>(entry, DIRTY_GFN_DIRTY);
@@ -456,7 +456,7 @@ export function publishDirtyGfn(entry: usize): void {
  * Pairs with:  harvestDirtyGfn.
  * Otherwise:   the harvester takes the entry and copies the page before the write is visible, and no entry comes
  *              after it. That is why this is a read-modify-write.
- * Checked by:  test/dirty.
+ * Checked by:  ring model "keep by read-modify-write", test/dirty.
  */
 export function keepDirtyGfn(entry: usize): bool {
   if (ASC_FEATURE_THREADS)
@@ -491,7 +491,7 @@ export function observeDirtyGfn(entry: usize): u32 {
  * Orders:      before advanceReset, which lets the vCPU use the entry again.
  * Pairs with:  observeReset.
  * Otherwise:   the vCPU's new entry is freed in place of the old one, and a dirty page is lost.
- * Checked by:  test/unit/dirty-death.test.ts, test/dirty.
+ * Checked by:  ring model "free before the advance", test/unit/dirty-death.test.ts.
  */
 export function freeDirtyGfn(entry: usize): void {
   if (ASC_FEATURE_THREADS) atomic.store<u32>(entry, 0);
@@ -522,7 +522,7 @@ export function observeDirty(ring: usize): u32 {
  * Orders:      publishDirtyGfn, before it.
  * Pairs with:  observeDirty of whoever finds a free entry before the index: a reset has died behind it.
  * Otherwise:   an entry that is about to be published is taken for one that was reset, and passed over.
- * Checked by:  test/unit/dirty-death.test.ts.
+ * Checked by:  ring model "state before the count", test/unit/dirty-death.test.ts.
  */
 export function advanceDirty(ring: usize, index: u32): void {
   if (ASC_FEATURE_THREADS) atomic.store<u32>(ring, index, offsetof<DirtyRing>("dirtyIndex"));
@@ -545,7 +545,7 @@ export function overflowOfOthers(header: usize): usize {
  * Orders:      the guest's write, before the word.
  * Pairs with:  tellOverflow.
  * Otherwise:   the harvester copies all pages before the write is visible, and hears of it never again.
- * Checked by:  test/unit/dirtyring.test.ts.
+ * Checked by:  ring model "overflow is noted", test/unit/dirtyring.test.ts.
  */
 export function noteOverflow(word: usize): void {
   if (ASC_FEATURE_THREADS) atomic.store<u32>(word, RING_OVERFLOW_MISSED);
@@ -566,7 +566,7 @@ export function tellOverflow(word: usize): bool {
  * Orders:      nothing but itself: a compare-and-swap, so that what was missed since stays.
  * Pairs with:  tellOverflow, noteOverflow.
  * Otherwise:   writes that were missed after the harvest are forgotten with those before it.
- * Checked by:  test/unit/dirtyring.test.ts.
+ * Checked by:  ring model "overflow is cleared by compare", test/unit/dirtyring.test.ts.
  */
 export function clearOverflow(word: usize): void {
   if (ASC_FEATURE_THREADS) atomic.cmpxchg<u32>(word, RING_OVERFLOW_TOLD, 0);
