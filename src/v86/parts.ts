@@ -15,7 +15,9 @@ export const PAGE_MASK = PAGE_BYTES - 1;
 
 /** Registers of a device. `offset` is in bytes, `size` 1, 2 or 4; values are unsigned. */
 export interface MmioDevice {
+  /** What the guest reads. */
   read(offset: number, size: number): number;
+  /** What the guest writes. */
   write(offset: number, size: number, value: number): void;
 }
 
