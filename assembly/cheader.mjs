@@ -32,13 +32,15 @@ function constantLines({ name, value, doc }) {
   return [...comment(doc), `#define MEMSLOTS_${name} ${value}u`];
 }
 
-function structLines({ name, doc, fields, bytes }) {
+/** A class that extends another one begins with its fields. */
+function structLines({ name, base, doc, fields, bytes }, classes) {
+  const inherited = classes.find((of) => of.name === base)?.fields ?? [];
   const struct = `struct memslots_${snake(name)}`;
   return [
     "",
     ...comment(doc),
     `${struct} {`,
-    ...fields.flatMap((field) => [
+    ...[...inherited, ...fields].flatMap((field) => [
       ...comment(field.doc, "  "),
       `  ${typeOf(field.type, `${name}.${field.name}`)} ${field.name};`,
     ]),
@@ -94,7 +96,7 @@ export function headerOf({ hash, constants, classes, functions, errors, flags, a
     ...flags.map(([name, value]) => `#define MEMSLOTS_${name.replace("KVM_", "")} ${value}u`),
     "",
     ...constants.flatMap(constantLines),
-    ...classes.flatMap(structLines),
+    ...classes.flatMap((of) => structLines(of, classes)),
     ...functions.flatMap(functionLines),
     "",
     "#endif",

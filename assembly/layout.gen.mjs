@@ -34,7 +34,9 @@ function readMap() {
   const constants = [];
   for (const node of parse("./layout.ts").statements) {
     if (ts.isClassDeclaration(node)) {
-      classes.push({ name: node.name.text, doc: docOf(node), fields: node.members.map((m) => partOf(m)) });
+      const base = node.heritageClauses?.[0]?.types[0]?.getText();
+      const fields = node.members.map((member) => partOf(member));
+      classes.push({ name: node.name.text, base, doc: docOf(node), fields });
     } else if (ts.isVariableStatement(node)) {
       for (const declaration of node.declarationList.declarations) {
         constants.push({ ...partOf(declaration), doc: docOf(node) });
