@@ -15,8 +15,8 @@ const GUEST = "guest memory";
 const RAM_BYTES = 8 * PAGE_BYTES;
 /** First guest address; not 0, so that a guest address is no host address. */
 const RAM_GPA = 2 ** 32;
-/** A block takes as long as some dozen words. */
-const WORDS_PER_BLOCK = 32;
+/** A block takes as long as some dozen words, but all must be compiled before the first round. */
+const WORDS_PER_BLOCK = 4;
 /** An interpreter's next access is mostly in the slot of its last. */
 const STAY = 0.9;
 
