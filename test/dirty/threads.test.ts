@@ -1,5 +1,5 @@
 /** Dirty pages between threads: a vCPU pushes while another thread harvests, and harvesters that are killed. */
-import { KVM_CAP_DIRTY_LOG_RING, type MappedRegion, MemslotEngine } from "memslots";
+import { KVM_CAP_DIRTY_LOG_RING, type MappedRegion, MemslotEngine, splitSlot } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { dirtyPages } from "../support/bitmap.js";
@@ -9,6 +9,7 @@ import { type Remote, remote } from "../support/remote.js";
 const PAGE = 4096;
 /** A wait that does not end is a failure. */
 const WATCHDOG_MS = 20_000;
+const KILLS = 4;
 
 function region(npages: number): MappedRegion {
   return { slot: 0, flags: 1, guestPhysAddr: 0, memorySize: npages * PAGE, userspaceAddr: 5000 * PAGE };
@@ -58,22 +59,37 @@ test("a worker pushes 100,000 pages while this thread harvests: each is harveste
   checkInvariants(engine);
 });
 
-test("a consumer's thread that is killed between begin and commit loses no page", async () => {
+test("a consumer's threads that are killed between begin and commit, one after the other, lose no page", async () => {
   const { engine, worker } = await world(1000, false);
-  const mine = engine.dirtyConsumer("migration");
-  for (const page of [1, 64, 999]) engine.markDirty(page * PAGE);
-  worker.start(({ engine: there, word }) => {
-    there.dirtyConsumer("migration").begin(0);
-    Atomics.store(word, 0, 1);
-    Atomics.notify(word, 0);
-    Atomics.wait(word, 0, 1);
-  });
-  awaitWord(worker, 1);
   await worker.kill();
-  engine.markDirty(2 * PAGE);
-  assert.equal(dirtyPages(mine.begin(0)), [1, 2, 64, 999]);
+  const mine = engine.dirtyConsumer("migration");
+  const written = [1, 64, 999];
+  for (const page of written) engine.markDirty(page * PAGE);
+  for (let kill = 0; kill < KILLS; kill++) {
+    const harvester = await remote((thread) => engine.superviseWorker(thread));
+    harvester.start(({ engine: there, word }) => {
+      there.dirtyConsumer("migration").begin(0);
+      Atomics.store(word, 0, 1);
+      Atomics.notify(word, 0);
+      Atomics.wait(word, 0, 1);
+    });
+    awaitWord(harvester, 1);
+    const page = 2 + kill;
+    written.push(page);
+    // In turns before and after the death.
+    if (kill % 2 === 0) engine.markDirty(page * PAGE);
+    await harvester.kill();
+    engine.markDirty(page * PAGE);
+    if (kill === 1) engine.setUserMemoryRegionList(splitSlot(engine.slot(0)!, 500 * PAGE, 1));
+  }
+  const upper = dirtyPages(mine.begin(1)).map((page) => 500 + page);
+  assert.equal(
+    [...dirtyPages(mine.begin(0)), ...upper],
+    written.sort((x, y) => x - y),
+  );
   mine.commit(0);
-  assert.equal(dirtyPages(mine.begin(0)), []);
+  mine.commit(1);
+  assert.equal([dirtyPages(mine.begin(0)), dirtyPages(mine.begin(1))], [[], []]);
   checkInvariants(engine);
 });
 
