@@ -1,5 +1,5 @@
 # UART, timer and software interrupts: hart 0 prints, waits for ten ticks of its timer, and wakes the others, which
-# wait for an interrupt each; each wakes hart 0 in turn.
+# wait for an interrupt each; each wakes hart 0 in turn. A hart that is alone wakes itself.
         .equ    HARTS_MAX, 4
         .equ    PERIOD, 200                     # ticks of mtime
         .equ    MTI, 0x80000007
@@ -40,13 +40,20 @@ _start: csrr    s0, mhartid
         sw      t1, 0(t0)
         addi    s3, s3, 1
         j       2b
-3:      la      s4, awake                       # until each has been
-4:      lw      t0, 0(s4)
+3:      li      t0, 1
+        bne     s2, t0, 4f
+        li      t1, MSIP
+        sw      t0, 0(t1)
+4:      la      s4, awake                       # until each has been, and this one
+        la      s5, woken
+5:      lw      t0, 0(s4)
         addi    t0, t0, 1
-        bge     t0, s2, 5f
-        wfi
-        j       4b
-5:      la      a0, bye
+        blt     t0, s2, 6f
+        lw      t0, 0(s5)
+        bnez    t0, 7f
+6:      wfi
+        j       5b
+7:      la      a0, bye
         call    print
         j       pass
 
