@@ -1,6 +1,6 @@
 /** The vCPU's two sources as WebAssembly. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -32,13 +32,15 @@ export function hasClang() {
   return status === 0 && stdout.includes("wasm32") && spawnSync("wasm-ld", ["--version"]).status === 0;
 }
 
-/** @param path a C source, or "-" for `text` */
+/** @param path a C source, or a name for `text` */
 export function buildC(path, text = undefined) {
   const folder = mkdtempSync(join(tmpdir(), "memslots-c-"));
   try {
     const out = join(folder, "module.wasm");
-    const args = [...CLANG_FLAGS, `-I${here("../../include")}`, "-o", out, "-x", "c", path];
-    const { status, stderr } = spawnSync("clang", args, { input: text, encoding: "utf8" });
+    const source = text === undefined ? path : join(folder, path);
+    if (text !== undefined) writeFileSync(source, text);
+    const args = [...CLANG_FLAGS, `-I${here("../../include")}`, "-o", out, source];
+    const { status, stderr } = spawnSync("clang", args, { encoding: "utf8" });
     if (status !== 0) throw new Error(`clang: ${stderr}`);
     return readFileSync(out);
   } finally {

@@ -80,7 +80,7 @@ header("every function of the header is one of the core, with its types", async 
     '__attribute__((export_name("count"))) int count(void) { return sizeof functions / sizeof *functions; }',
     '__attribute__((export_name("used"))) void *used(int i) { return functions[i]; }',
   ].join("\n");
-  const module = new WebAssembly.Module(buildC("-", source));
+  const module = new WebAssembly.Module(buildC("source.c", source));
   const imported = WebAssembly.Module.imports(module).filter((entry) => entry.module === "memslots");
   assert.equal(imported.map(({ name }) => name).sort(), [...names].sort());
   const { memory } = engine;
@@ -97,7 +97,7 @@ header("the engine that the C program of docs/abi.md makes answers", async () =>
     console.log("\nskipped: no clang for wasm32");
     return;
   }
-  const module = new WebAssembly.Module(buildC("-", filesOf("docs/abi.md").get("vmm.c")));
+  const module = new WebAssembly.Module(buildC("source.c", filesOf("docs/abi.md").get("vmm.c")));
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 16, shared: true });
   const engine = await MemslotEngine.create();
   const memslots = new WebAssembly.Instance(engine.handle.module, { env: { memory } }).exports;
