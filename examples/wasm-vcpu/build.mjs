@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import binaryen from "binaryen";
 
@@ -13,6 +13,11 @@ const CLANG_FLAGS = [
   ...["--target=wasm32", "-nostdlib", "-O2", "-Wall", "-Werror", "-matomics", "-mbulk-memory"],
   ...["-Wl,--no-entry", "-Wl,--import-memory", "-Wl,--shared-memory", "-Wl,--max-memory=4294967296"],
 ];
+
+/** Without what npm adds: clang would give its module to the wasm-opt there, which drops unused imports. */
+const PATH = process.env.PATH?.split(delimiter)
+  .filter((folder) => !folder.endsWith(".bin"))
+  .join(delimiter);
 
 /** @param text a module in the text format */
 export function buildWat(text) {
@@ -40,7 +45,7 @@ export function buildC(path, text = undefined) {
     const source = text === undefined ? path : join(folder, path);
     if (text !== undefined) writeFileSync(source, text);
     const args = [...CLANG_FLAGS, `-I${here("../../include")}`, "-o", out, source];
-    const { status, stderr } = spawnSync("clang", args, { encoding: "utf8" });
+    const { status, stderr } = spawnSync("clang", args, { encoding: "utf8", env: { ...process.env, PATH } });
     if (status !== 0) throw new Error(`clang: ${stderr}`);
     return readFileSync(out);
   } finally {
