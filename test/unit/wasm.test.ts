@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import binaryen from "assemblyscript/binaryen";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { NAMES } from "../../assembly/noinline.mjs";
 import { editsBetween, encodeText } from "../../assembly/text.mjs";
 import { unshare } from "../../assembly/unshared.mjs";
 import { applyEdits, decodeText } from "../../src/wasm/text.js";
@@ -97,6 +98,13 @@ test("the hot functions call nothing but their slow paths, and search without br
       hot,
     );
     assert.ok((body.match(/^ *select$/gm)?.length ?? 0) >= selects, `${hot}: too few selects`);
+  }
+});
+
+test("what must not be inlined is there under its name", () => {
+  const text = readFileSync("build/engine.wat", "utf8");
+  for (const [file, names] of Object.entries(NAMES)) {
+    for (const name of names) assert.match(text, `(func $assembly/${file}/${name} `);
   }
 });
 

@@ -1,0 +1,2 @@
+/** Functions that are not inlined, by the file of the core. */
+export const NAMES: Readonly<Record<string, readonly string[]>>;
