@@ -1,6 +1,7 @@
 /**
  * `npm run demo:mappers`: emulators of other people on the engine, against themselves without: do they come to
- * the same, and what does it cost. Exit code 1 if one comes to something else, or a target is missed.
+ * the same, and what does it cost. Exit code 1 if one comes to something else. A missed target is printed and no more: a
+ * busy machine is no reason for a demo to fail.
  */
 import { type Case, type CaseResult, Results, verdictOf } from "../../bench/harness/case.js";
 import { measureCase } from "../../bench/harness/measure.js";
@@ -74,4 +75,4 @@ const rows = [...nes.rows(results), ...rp2040.rows(results)];
 console.log(rowTable(rows));
 const missed = rows.filter((row) => verdictOf(row) === "MISSED").map(({ what }) => `missed: ${what}`);
 for (const line of [...wrong, ...missed]) console.log(line);
-process.exitCode = wrong.length + missed.length === 0 ? 0 : 1;
+process.exitCode = wrong.length === 0 ? 0 : 1;
