@@ -1,7 +1,7 @@
 /**
  * `npm run demo:mappers`: emulators of other people on the engine, against themselves without: do they come to
- * the same, and what does it cost. Exit code 1 if one comes to something else. A missed target is printed and no more: a
- * busy machine is no reason for a demo to fail.
+ * the same, and what does it cost. Exit code 1 if one comes to something else. A missed target is printed and no
+ * more: a busy machine is no reason for a demo to fail.
  */
 import { type Case, type CaseResult, Results, verdictOf } from "../../bench/harness/case.js";
 import { measureCase } from "../../bench/harness/measure.js";
