@@ -11,7 +11,7 @@ import type { EngineExports } from "./layout.js";
 import type { MemoryViews } from "./memory.js";
 import { getRegion, type MappedRegion, REGION_WORDS, show } from "./region.js";
 import { HVA_MMIO, HVA_RO_BAD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from "./uapi.js";
-import { CLOSED, type Layout, type Section, UNKNOWN } from "./vcpu.js";
+import { type Layout, type Section, UNKNOWN } from "./vcpu.js";
 
 /**
  * Why an access was not done. `no-slot`: nothing maps the address. `device`: a device's window does.
@@ -144,9 +144,14 @@ export class GuestAccess {
     if (section.released) throw new Error("the vCPU of this guest memory is released");
     this.#asId = this.#fixedAsId ?? section.asId;
     this.#reader = this.target.reader();
-    this.#opened = section.layout === CLOSED;
-    if (this.#opened) wasm.openSection(this.#reader);
-    else if (section.layout !== UNKNOWN && this.#asId === section.asId) {
+    this.#opened = section.depth === 0;
+    if (this.#opened) {
+      wasm.openSection(this.#reader);
+      this.#layout = section.layoutOf(wasm.commitNumber(this.#reader), this.#asId);
+      return;
+    }
+    section.derived = true;
+    if (section.layout !== UNKNOWN && this.#asId === section.asId) {
       this.#layout = section.layout;
       return;
     }

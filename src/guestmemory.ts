@@ -11,7 +11,7 @@ import { type AccessTarget, GuestAccess, type HoleHandler, type Run, toGpa } fro
 import { GuestAtomics } from "./guestatomics.js";
 import { GuestCache } from "./guestcache.js";
 import { show } from "./region.js";
-import { CLOSED, type Section, type Vcpu } from "./vcpu.js";
+import type { Section, Vcpu } from "./vcpu.js";
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 const NO_VIEW: DataView = new DataView(NO_BYTES.buffer);
@@ -151,14 +151,14 @@ export class GuestMemory {
 
   /** Within a section of the vCPU a run stays good until the section ends or moves on. */
   #keepRead(run: Run): void {
-    if (this.#section.layout === CLOSED) return;
+    if (this.#section.depth === 0) return;
     this.#readBase = run.gpa;
     this.#readBytes = run.bytes;
     this.#readView = run.view;
   }
 
   #keepWrite(run: Run): void {
-    if (this.#section.layout === CLOSED) return;
+    if (this.#section.depth === 0) return;
     this.#writeBase = run.gpa;
     this.#writeBytes = run.bytes;
     this.#writeView = run.view;

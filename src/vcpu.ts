@@ -103,14 +103,19 @@ export interface Layout {
 }
 
 /** Section.layout outside of sections, and in one whose layout nobody has asked for yet. */
-export const CLOSED: Layout = { commit: -1 };
-export const UNKNOWN: Layout = { commit: -2 };
+export const UNKNOWN: Layout = { commit: -1 };
 
-/** What a vCPU's section answers from, for those who derive something from it in JavaScript. */
+/**
+ * What a vCPU's section answers from, for those who derive something from it in JavaScript. Where nobody does, a
+ * section costs a count up and a count down here.
+ */
 export class Section {
   asId: number;
-  layout = CLOSED;
+  layout = UNKNOWN;
+  /** Sections that are open, one in the other. */
   depth = 0;
+  /** Something was derived from the layout since the section began, or went on with another. */
+  derived = false;
   /** The vCPU has given its reader line back, which another one may have by now. */
   released = false;
   /** Newest known layout by address space. */
@@ -126,9 +131,10 @@ export class Section {
     this.#leavers.push(leave);
   }
 
-  /** The section goes on with another layout or address space (UNKNOWN), or is over (CLOSED). */
-  leave(next: Layout): void {
-    this.layout = next;
+  /** The section is over, or goes on with another layout or address space. */
+  leave(): void {
+    this.derived = false;
+    this.layout = UNKNOWN;
     for (const leave of this.#leavers) leave();
   }
 
@@ -252,15 +258,15 @@ class ReaderLine implements Vcpu {
     this.owner = owner;
     this.index = index;
     this.enter = () => {
-      if (section.depth++ === 0) section.layout = UNKNOWN;
+      section.depth++;
       return enterSection(reader) !== 0;
     };
     this.exit = () => {
-      if (section.depth !== 0 && --section.depth === 0) section.leave(CLOSED);
+      if (section.depth !== 0 && --section.depth === 0 && section.derived) section.leave();
       exitSection(reader);
     };
     this.refresh = () => {
-      if (section.depth !== 0) section.leave(UNKNOWN);
+      if (section.derived) section.leave();
       return refreshSection(reader) !== 0;
     };
     this.gpaToHva = (gpa) => gpaToHva(reader, gpa);
@@ -298,7 +304,7 @@ class ReaderLine implements Vcpu {
       throw new RangeError(`asId must be an address space of the engine, not ${show(wanted)}`);
     }
     this.#section.asId = wanted;
-    if (this.#section.depth !== 0) this.#section.leave(UNKNOWN);
+    if (this.#section.derived) this.#section.leave();
   }
 
   stats(): VcpuStats {
@@ -309,7 +315,7 @@ class ReaderLine implements Vcpu {
     if (this.#section.released) return;
     this.#section.released = true;
     this.#section.depth = 0;
-    this.#section.leave(CLOSED);
+    this.#section.leave();
     this.#wasm.releaseReader(this.reader);
   }
 }
