@@ -238,8 +238,6 @@ class ReaderLine implements Vcpu {
   readonly gpaToHva: Vcpu["gpaToHva"];
   readonly gpaToHvaRead: Vcpu["gpaToHvaRead"];
   readonly resolve: Vcpu["resolve"];
-  readonly memoryAttributes: Vcpu["memoryAttributes"];
-  readonly resolvePrivate: Vcpu["resolvePrivate"];
   readonly gfnToSlot: Vcpu["gfnToSlot"];
   readonly translate: Vcpu["translate"];
   readonly markDirty: Vcpu["markDirty"];
@@ -249,7 +247,7 @@ class ReaderLine implements Vcpu {
   constructor(target: VcpuTarget, reader: number, index: number, asId: number) {
     const { wasm, owner } = target;
     const { enterSection, exitSection, refreshSection, gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
-    const { resolve, attributesAt, resolvePrivate } = wasm;
+    const { resolve } = wasm;
     this.#wasm = wasm;
     const section = new Section(asId);
     sections.set(this, { section, wasm });
@@ -272,8 +270,6 @@ class ReaderLine implements Vcpu {
     this.gpaToHva = (gpa) => gpaToHva(reader, gpa);
     this.gpaToHvaRead = (gpa) => gpaToHvaRead(reader, gpa);
     this.resolve = (gpa, write = true) => resolve(reader, gpa, write ? 1 : 0);
-    this.memoryAttributes = (gpa) => attributesAt(reader, gpa);
-    this.resolvePrivate = (gpa) => resolvePrivate(reader, gpa);
     this.gfnToSlot = (gfn) => gfnToSlot(reader, gfn);
     this.translate = batchTranslation(target, reader);
     this.markDirty = (gpa) => markDirty(reader, gpa);
@@ -305,6 +301,14 @@ class ReaderLine implements Vcpu {
     }
     this.#section.asId = wanted;
     if (this.#section.derived) this.#section.leave();
+  }
+
+  memoryAttributes(gpa: number): number {
+    return this.#wasm.attributesAt(this.reader, gpa);
+  }
+
+  resolvePrivate(gpa: number): number {
+    return this.#wasm.resolvePrivate(this.reader, gpa);
   }
 
   stats(): VcpuStats {
