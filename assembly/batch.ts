@@ -1,41 +1,63 @@
 /**
  * Many addresses in one call. Mirrors __gfn_to_hva_many, for pages of any slots.
  *
- * Four searches go side by side: each of their steps waits for the one before, and one search after the other
- * fills the processor's window with steps that wait.
+ * Step by step for up to 64 addresses: the chunk of each, then the entry of each, then the answers. The loads of one
+ * search wait for each other, and one search after the other fills the processor's window with such chains; of each
+ * step alone there are many in the window, and the memory answers them side by side.
  *
  * The line's cache is left alone: storing and loading it once per address costs more than the search.
  */
 import { ownPin } from "./atomic";
-import { entryAt, searchChunk } from "./chunks";
-import { readerChunk } from "./directory";
-import { Entry, Reader, Record } from "./layout";
+import { searchChunk } from "./chunks";
+import { chunkAt, originOf, radixChunk } from "./directory";
+import { BATCH_ENTRIES, BATCH_PLACES, Directory, Entry, Reader, Record, Structure } from "./layout";
 import { addressBits, BIAS_BITS, HVA_BAD, HVA_RO_BAD } from "./lookup";
 import { batchOf, exitSection, openSection } from "./readers";
 import { directoryOf, gfnIndexOf } from "./roots";
 import { KVM_MEM_READONLY } from "./validate";
 
-const SIDE_BY_SIDE: u32 = 4;
-
-/** Guest address at `gpas`, in bytes; 2^52 or more, where no slot is, if it is none. */
-function addressAt(gpas: usize): u64 {
-  return addressBits(load<f64>(gpas)) - BIAS_BITS;
+/** Guest addresses in bytes, as u64; 2^52 or more, where no slot is, for what is none. */
+function readAddresses(gpas: usize, addresses: usize, end: usize): void {
+  for (; addresses < end; gpas += 8, addresses += 8) {
+    store<u64>(addresses, addressBits(load<f64>(gpas)) - BIAS_BITS);
+  }
 }
 
-/** First entry of the chunk where `gfn` is. */
-function firstEntry(directory: usize, gfn: u64): usize {
-  return entryAt(inline.always(readerChunk(directory, gfn)), 0);
+/** Chunks where the addresses are, as u32 into `places`. */
+export function findChunks(directory: usize, addresses: usize, end: usize, places: usize, shift: u32): void {
+  const list = changetype<Directory>(directory);
+  const single: usize = list.chunkCount == 1 ? chunkAt(directory, 0) : 0;
+  const structure: usize = list.structure;
+  const blocks = changetype<Structure>(structure);
+  const origin = originOf(structure);
+  const bucketShift: u64 = blocks.shift;
+  const lastBucket: u64 = blocks.lastBucket;
+  const radix: usize = blocks.radix;
+  for (; addresses < end; addresses += 8, places += 4) {
+    let chunk = single;
+    if (single == 0) {
+      const gfn = load<u64>(addresses) >> shift;
+      chunk = inline.always(radixChunk(directory, structure, radix, origin, bucketShift, lastBucket, gfn));
+    }
+    store<u32>(places, <u32>chunk);
+  }
+}
+
+/** From the chunk of each address to its entry. */
+export function findEntries(addresses: usize, end: usize, places: usize, shift: u32): void {
+  for (; addresses < end; addresses += 8, places += 4) {
+    const gfn = load<u64>(addresses) >> shift;
+    store<u32>(places, <u32>inline.always(searchChunk(load<u32>(places), gfn)));
+  }
 }
 
 /** Host address of `address` by the entry that its search ended at. */
-function answer(reader: usize, found: usize, address: u64, refused: u32): f64 {
-  const line = changetype<Reader>(reader);
-  const shift = line.pageShift;
+function answer(reader: usize, found: usize, address: u64, shift: u32, refused: u32): f64 {
   const entry = changetype<Entry>(found);
   const offset = address - (entry.key << shift);
   const slot = changetype<Record>(entry.record);
   if (offset >= (<u64>entry.npages) << shift) {
-    line.misses += 1;
+    changetype<Reader>(reader).misses += 1;
     return HVA_BAD;
   }
   if (slot.flags & refused) return HVA_RO_BAD;
@@ -52,48 +74,16 @@ export function translateMany(reader: usize, gpas: usize, hvas: usize, count: u3
   const shift = line.pageShift;
   const directory = directoryOf(ownPin(reader), gfnIndexOf(line.asId));
   const refused = write != 0 ? KVM_MEM_READONLY : 0;
-  const end = gpas + (count << 3);
-  const whole = gpas + ((count & -SIDE_BY_SIDE) << 3);
-  for (; gpas < whole; gpas += 32, hvas += 32) {
-    const a = inline.always(addressAt(gpas));
-    const b = inline.always(addressAt(gpas + 8));
-    const c = inline.always(addressAt(gpas + 16));
-    const d = inline.always(addressAt(gpas + 24));
-    let p = inline.always(firstEntry(directory, a >> shift));
-    let q = inline.always(firstEntry(directory, b >> shift));
-    let r = inline.always(firstEntry(directory, c >> shift));
-    let s = inline.always(firstEntry(directory, d >> shift));
-    p = select<usize>(p + 256, p, load<u64>(p, 256) <= a >> shift);
-    q = select<usize>(q + 256, q, load<u64>(q, 256) <= b >> shift);
-    r = select<usize>(r + 256, r, load<u64>(r, 256) <= c >> shift);
-    s = select<usize>(s + 256, s, load<u64>(s, 256) <= d >> shift);
-    p = select<usize>(p + 128, p, load<u64>(p, 128) <= a >> shift);
-    q = select<usize>(q + 128, q, load<u64>(q, 128) <= b >> shift);
-    r = select<usize>(r + 128, r, load<u64>(r, 128) <= c >> shift);
-    s = select<usize>(s + 128, s, load<u64>(s, 128) <= d >> shift);
-    p = select<usize>(p + 64, p, load<u64>(p, 64) <= a >> shift);
-    q = select<usize>(q + 64, q, load<u64>(q, 64) <= b >> shift);
-    r = select<usize>(r + 64, r, load<u64>(r, 64) <= c >> shift);
-    s = select<usize>(s + 64, s, load<u64>(s, 64) <= d >> shift);
-    p = select<usize>(p + 32, p, load<u64>(p, 32) <= a >> shift);
-    q = select<usize>(q + 32, q, load<u64>(q, 32) <= b >> shift);
-    r = select<usize>(r + 32, r, load<u64>(r, 32) <= c >> shift);
-    s = select<usize>(s + 32, s, load<u64>(s, 32) <= d >> shift);
-    p = select<usize>(p + 16, p, load<u64>(p, 16) <= a >> shift);
-    q = select<usize>(q + 16, q, load<u64>(q, 16) <= b >> shift);
-    r = select<usize>(r + 16, r, load<u64>(r, 16) <= c >> shift);
-    s = select<usize>(s + 16, s, load<u64>(s, 16) <= d >> shift);
-    store<f64>(hvas, inline.always(answer(reader, p, a, refused)));
-    store<f64>(hvas, inline.always(answer(reader, q, b, refused)), 8);
-    store<f64>(hvas, inline.always(answer(reader, r, c, refused)), 16);
-    store<f64>(hvas, inline.always(answer(reader, s, d, refused)), 24);
-  }
-  for (; gpas < end; gpas += 8, hvas += 8) {
-    const address = inline.always(addressAt(gpas));
-    const found = inline.always(
-      searchChunk(inline.always(readerChunk(directory, address >> shift)), address >> shift),
-    );
-    store<f64>(hvas, inline.always(answer(reader, found, address, refused)));
+  const places = batchOf(reader) + BATCH_PLACES;
+  const end = hvas + (count << 3);
+  for (; hvas < end; gpas += BATCH_ENTRIES * 8) {
+    const stop = min(end, hvas + BATCH_ENTRIES * 8);
+    readAddresses(gpas, hvas, stop);
+    findChunks(directory, hvas, stop, places, shift);
+    findEntries(hvas, stop, places, shift);
+    for (let place = places; hvas < stop; hvas += 8, place += 4) {
+      store<f64>(hvas, inline.always(answer(reader, load<u32>(place), load<u64>(hvas), shift, refused)));
+    }
   }
   exitSection(reader);
 }

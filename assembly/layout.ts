@@ -609,7 +609,9 @@ export const WINDOW_BYTES: u32 = 32;
 export const EFFECT_BYTES: u32 = 16;
 export const REGION_BYTES: u32 = 32;
 export const READER_STATE_BYTES: u32 = 32;
-export const BATCH_BYTES: u32 = 512;
+export const BATCH_BYTES: u32 = 768;
+/** In a batch area, behind the addresses: where the search of each has come to, a u32. */
+export const BATCH_PLACES: u32 = 512;
 
 if (offsetof<Header>() != HEADER_BYTES) ERROR("Header");
 if (offsetof<Header>("root") != 128) ERROR("Header.root must start a line");
@@ -642,5 +644,6 @@ if (offsetof<Region>("userspaceAddr") != 24) ERROR("Region must equal struct kvm
 if (offsetof<Region2>("guestMemfdOffset") != REGION_BYTES) ERROR("Region2 must equal the kernel's struct");
 if (offsetof<ReaderState>() != READER_STATE_BYTES) ERROR("ReaderState");
 if (READER_STATE_BYTES != REGION_BYTES) ERROR("BATCH_REGIONS counts reader states, too");
-if (BATCH_ENTRIES * 8 != BATCH_BYTES) ERROR("BATCH_BYTES");
-if (BATCH_REGIONS * REGION_BYTES != BATCH_BYTES) ERROR("BATCH_REGIONS");
+if (BATCH_ENTRIES * 8 != BATCH_PLACES) ERROR("BATCH_PLACES");
+if (BATCH_PLACES + BATCH_ENTRIES * 4 != BATCH_BYTES) ERROR("BATCH_BYTES");
+if (BATCH_REGIONS * REGION_BYTES != BATCH_PLACES) ERROR("BATCH_REGIONS");

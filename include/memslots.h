@@ -16,7 +16,7 @@
 #endif
 
 /* What checkEngine is asked about: the layout that this header tells of. */
-#define MEMSLOTS_LAYOUT_HASH 0x19f5b1c1u
+#define MEMSLOTS_LAYOUT_HASH 0x7060f242u
 
 /* Answers of a translation that are no host address. */
 #define MEMSLOTS_HVA_BAD (-1.0)
@@ -137,7 +137,9 @@
 #define MEMSLOTS_EFFECT_BYTES 16u
 #define MEMSLOTS_REGION_BYTES 32u
 #define MEMSLOTS_READER_STATE_BYTES 32u
-#define MEMSLOTS_BATCH_BYTES 512u
+#define MEMSLOTS_BATCH_BYTES 768u
+/* In a batch area, behind the addresses: where the search of each has come to, a u32. */
+#define MEMSLOTS_BATCH_PLACES 512u
 
 /*
  * One per engine, at `base`.

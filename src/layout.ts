@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x19f5b1c1;
+export const LAYOUT_HASH = 0x7060f242;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -66,7 +66,8 @@ export const WINDOW_BYTES = 32;
 export const EFFECT_BYTES = 16;
 export const REGION_BYTES = 32;
 export const READER_STATE_BYTES = 32;
-export const BATCH_BYTES = 512;
+export const BATCH_BYTES = 768;
+export const BATCH_PLACES = 512;
 
 /** Byte offsets of the fields of Header. */
 export const HEADER = {

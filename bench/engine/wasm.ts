@@ -8,7 +8,7 @@ import { buildAll } from "./build.js";
 /** Loops compiled together with the engine; bench/assembly says what each adds up. */
 export interface Loops {
   searchEach(header: number, keys: number, count: number): number;
-  searchFour(header: number, keys: number, count: number): number;
+  searchMany(reader: number, keys: number, count: number): number;
   translateEach(reader: number, keys: number, count: number): number;
   translateInSections(reader: number, keys: number, count: number): number;
   sectionEach(reader: number, count: number): number;

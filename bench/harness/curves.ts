@@ -30,7 +30,7 @@ const PICTURES: readonly Picture[] = [
     labels: {
       "native red-black tree": undefined,
       "engine, called wasm to wasm": undefined,
-      "engine, index alone, four keys side by side": "engine, four keys side by side",
+      "engine, index alone, as batches search it": "engine, in batches",
     },
   },
   {

@@ -23,9 +23,9 @@ const SECTION_NAMES = "custom type import function table memory global export st
  * for each of the five searches in translateMany.
  */
 const HOT: readonly [string, readonly string[], number][] = [
-  ["lookup/gpaToHva", ["lookup/translateAlone"], 6],
-  ["lookup/gpaToHvaRead", ["lookup/translateAlone"], 6],
-  ["batch/translateMany", ["readers/openSection", "readers/exitSection"], 30],
+  ["lookup/gpaToHva", ["lookup/translateAlone"], 7],
+  ["lookup/gpaToHvaRead", ["lookup/translateAlone"], 7],
+  ["batch/translateMany", ["readers/openSection", "readers/exitSection"], 7],
   ["readers/enterSection", ["readers/pinAgain"], 0],
   ["readers/exitSection", [], 0],
 ];
