@@ -6,10 +6,10 @@
  * each other where several slots of the list met. For emulators that flush their TLB or JIT blocks by range.
  */
 import { nextGfn } from "./gfnindex";
-import { effectAt } from "./idtable";
 import { CHANGED_OVERFLOW, Effect, Entry, Header, REGION_BYTES, Record, Region } from "./layout";
 import { asIdOf, endGfn } from "./records";
 import { directoryOf, gfnIndexOf } from "./roots";
+import { effectAt } from "./staging";
 
 /** Record of `entry` if it maps `gfn`, else 0. */
 function covering(entry: usize, gfn: u64): usize {

@@ -14,7 +14,6 @@ import {
   tryLockWriter,
   unlockWriter,
 } from "./atomic";
-import { stagingBytes } from "./create";
 import { E2BIG, EBUSY, EINVAL, ENOMEM, ETIMEDOUT, OK } from "./errno";
 import { allocHeap, freeHeap } from "./heap";
 import { COMMIT_BARRIER, COMMIT_TAKE_DIRTY, COMMIT_WAIT, Header, REGION_BYTES, Region, Root } from "./layout";
@@ -22,6 +21,7 @@ import { awaitReaders, holdVcpus, reclaim, releaseVcpus, takeGate } from "./publ
 import { ownSectionOpen, vcpuInside } from "./readers";
 import { recover } from "./recover";
 import { rootAt } from "./roots";
+import { setStaging, stagingBytes } from "./staging";
 import { applyList, PUBLISHED } from "./transaction";
 import { sumViews } from "./views";
 import { dropStagedWindows } from "./windows";
@@ -77,8 +77,7 @@ export function stageList(header: usize, count: u32): f64 {
     const staging = allocHeap(header, stagingBytes(entries));
     if (staging == 0) return ENOMEM;
     const old: usize = engine.staging;
-    engine.staging = <u32>staging;
-    engine.stagingEntries = entries;
+    setStaging(header, staging, entries);
     if (old != <usize>engine.stagingHome) freeHeap(header, old);
   }
   return <f64>engine.staging;

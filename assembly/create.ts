@@ -9,24 +9,18 @@ import {
   BATCH_BYTES,
   CHUNK_BYTES,
   CHUNK_MERGE_ENTRIES,
-  EFFECT_BYTES,
   HEADER_BYTES,
   Header,
   MAGIC,
   READER_BYTES,
   RECORD_BYTES,
-  REGION_BYTES,
   ROOT_BYTES,
   ROOTS,
   STAGING_ENTRIES_MIN,
   TABLES,
 } from "./layout";
 import { rootAt, setDirectory, setGeneration } from "./roots";
-
-/** Bytes of a staging area for `entries` entries: regions, effect of each entry, effects. */
-export function stagingBytes(entries: u32): u32 {
-  return entries * (REGION_BYTES + 4 + EFFECT_BYTES);
-}
+import { setStaging, stagingBytes } from "./staging";
 
 /** Most chunks that `slots` slots can need: two neighbours share more than CHUNK_MERGE_ENTRIES entries. */
 function chunksFor(slots: u32): u32 {
@@ -61,8 +55,7 @@ function carve(header: usize, engine: Header): u32 {
   engine.retired = engine.records + engine.recordCount * RECORD_BYTES;
   engine.marks = align(engine.retired + engine.retiredCapacity * 4);
   engine.stagingHome = align(engine.marks + ((engine.chunkCount + engine.recordCount + 7) >> 3));
-  engine.staging = engine.stagingHome;
-  engine.stagingEntries = STAGING_ENTRIES_MIN;
+  setStaging(header, engine.stagingHome, STAGING_ENTRIES_MIN);
   return align(engine.stagingHome + stagingBytes(STAGING_ENTRIES_MIN));
 }
 

@@ -5,7 +5,8 @@
  * Mirrors slots->id_hash and id_to_memslot.
  */
 import { EINVAL } from "./errno";
-import { EFFECT_BYTES, Effect, Header, REGION_BYTES } from "./layout";
+import { Effect, Header } from "./layout";
+import { effectAt } from "./staging";
 
 /** Address space * maxSlots + id of a slot number, or EINVAL if either is out of range. */
 export function slotKey(header: usize, slot: u32): i32 {
@@ -23,12 +24,6 @@ export function recordOf(header: usize, key: u32): usize {
 
 export function setRecord(header: usize, key: u32, record: usize): void {
   store<u32>(changetype<Header>(header).ids + (key << 2), <u32>record);
-}
-
-/** Effect number `number` of the transaction. */
-export function effectAt(header: usize, number: u32): usize {
-  const engine = changetype<Header>(header);
-  return engine.staging + engine.stagingEntries * (REGION_BYTES + 4) + number * EFFECT_BYTES;
 }
 
 /** Effect of the transaction on a slot key, 0 if it has none yet. */

@@ -202,10 +202,7 @@ export class Header {
   errorEntry: i32;
   /** writer: pieces that the last commit with COMMIT_CHANGED left in `staging`, or CHANGED_OVERFLOW. */
   changedCount: u32;
-  /**
-   * writer: where a list is written, and how many entries fit:
-   * Region entry[stagingEntries], u32 effectOfEntry[stagingEntries], Effect effect[stagingEntries].
-   */
+  /** writer: where a list is written, and how many entries fit; staging.ts has its parts. */
   staging: u32;
   stagingEntries: u32;
   /** writer: the heap. */
@@ -220,7 +217,8 @@ export class Header {
   manualDirtyLog: u32;
   /** writer: 1 if writes that go to no dirty ring go to the bitmaps. */
   dirtyRingBitmap: u32;
-  pad24: u32;
+  /** writer: address of effect 0 in the staging area. */
+  effects: u32;
   /** writer: window tables of the list that is staged, per address space; 0 where they stay as they are. */
   stagedWindows0: u32;
   stagedWindows1: u32;

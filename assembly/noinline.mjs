@@ -13,7 +13,7 @@ import { Transform } from "assemblyscript/transform";
 
 export const NAMES = {
   atomic: ["sleepOnWord"],
-  chunks: ["allocChunk", "padChunk"],
+  chunks: ["padChunk"],
   consumers: ["createLog", "nameAt"],
   dirtybitmap: ["fillPages", "freeBitmap", "useDirtyBitmap"],
   dirtylog: ["loggedRecord"],
@@ -24,7 +24,6 @@ export const NAMES = {
   publish: ["readerBehind"],
   readers: ["freeLine", "ownSectionOpen", "vcpuInside"],
   recover: ["mark", "marked"],
-  transaction: ["logEnds"],
   views: ["moveView", "viewAt"],
   windows: ["dropStagedWindows", "unstageWindows", "windowsDiffer"],
 };

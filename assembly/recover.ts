@@ -34,6 +34,7 @@ import { awaitPin, publishedRoot } from "./publish";
 import { readerLines } from "./readers";
 import { freeRecord } from "./records";
 import { directoryOf, gfnIndexOf, hvaIndexOf, rootAt } from "./roots";
+import { setStaging } from "./staging";
 import { recoverWindows } from "./windows";
 
 function mark(header: usize, bit: u32): void {
@@ -119,8 +120,7 @@ function rebuild(header: usize, root: usize): void {
   engine.retiredTail = 0;
   engine.effectCount = 0;
   engine.errorEntry = -1;
-  engine.staging = engine.stagingHome;
-  engine.stagingEntries = STAGING_ENTRIES_MIN;
+  setStaging(header, engine.stagingHome, STAGING_ENTRIES_MIN);
   memory.fill(engine.ids, 0, ids);
   memory.fill(engine.touched, 0, ids);
   memory.fill(engine.marks, 0, (engine.chunkCount + engine.recordCount + 7) >> 3);

@@ -16,7 +16,7 @@ export function carryRetired(header: usize, end: u32, after: usize): void {
   const engine = changetype<Header>(header);
   for (let at = engine.retiredHead; at != end; at = nextPlace(header, at)) {
     const word = load<u32>(engine.retired + (at << 2));
-    if (isRecord(header, word) && word & BITMAP_DIES) carryRecord(header, word & ~BITMAP_DIES, after);
+    if (word & BITMAP_DIES) carryRecord(header, word & ~BITMAP_DIES, after);
   }
 }
 

@@ -24,7 +24,7 @@ import { freeBitmap, useDirtyBitmap } from "./dirtybitmap";
 import { E2BIG, EBUSY, EEXIST, EINVAL, ENOMEM, OK } from "./errno";
 import { INSERTED, insertGfn, POOL_EMPTY, removeGfn, replaceGfn } from "./gfnindex";
 import { closeHva, insertHva, removeHva, replaceHva } from "./hvaindex";
-import { addEffect, clearEffects, effectAt, effectOf, recordOf, setRecord, slotKey } from "./idtable";
+import { addEffect, clearEffects, effectOf, recordOf, setRecord, slotKey } from "./idtable";
 import {
   ADDRESS_SPACES_MAX,
   COMMIT_CHANGED,
@@ -53,6 +53,7 @@ import {
   setGeneration,
   spareRoot,
 } from "./roots";
+import { effectAt, effectOfEntry, regionAt } from "./staging";
 import {
   CHANGE_CREATE,
   CHANGE_DELETE,
@@ -69,16 +70,6 @@ export const PUBLISHED: i32 = 1;
 
 /** Internal: a conflict whose entry can only be told by putting every record in anew. */
 const AMBIGUOUS: i32 = 2;
-
-function regionAt(header: usize, entry: u32): usize {
-  return changetype<Header>(header).staging + entry * REGION_BYTES;
-}
-
-/** Address of the number + 1 of the effect that entry `entry` has; 0 for none. */
-function effectOfEntry(header: usize, entry: u32): usize {
-  const engine = changetype<Header>(header);
-  return engine.staging + engine.stagingEntries * REGION_BYTES + (entry << 2);
-}
 
 function refuse(header: usize, entry: u32, errno: i32): i32 {
   changetype<Header>(header).errorEntry = entry;

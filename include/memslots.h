@@ -16,7 +16,7 @@
 #endif
 
 /* What checkEngine is asked about: the layout that this header tells of. */
-#define MEMSLOTS_LAYOUT_HASH 0x7060f242u
+#define MEMSLOTS_LAYOUT_HASH 0x623195e8u
 
 /* Answers of a translation that are no host address. */
 #define MEMSLOTS_HVA_BAD (-1.0)
@@ -251,10 +251,7 @@ struct memslots_header {
   int32_t errorEntry;
   /* writer: pieces that the last commit with COMMIT_CHANGED left in `staging`, or CHANGED_OVERFLOW. */
   uint32_t changedCount;
-  /*
-   * writer: where a list is written, and how many entries fit:
-   * Region entry[stagingEntries], u32 effectOfEntry[stagingEntries], Effect effect[stagingEntries].
-   */
+  /* writer: where a list is written, and how many entries fit; staging.ts has its parts. */
   uint32_t staging;
   uint32_t stagingEntries;
   /* writer: the heap. */
@@ -271,7 +268,8 @@ struct memslots_header {
   uint32_t manualDirtyLog;
   /* writer: 1 if writes that go to no dirty ring go to the bitmaps. */
   uint32_t dirtyRingBitmap;
-  uint32_t pad24;
+  /* writer: address of effect 0 in the staging area. */
+  uint32_t effects;
   /* writer: window tables of the list that is staged, per address space; 0 where they stay as they are. */
   uint32_t stagedWindows0;
   uint32_t stagedWindows1;

@@ -74,8 +74,10 @@ import { type CommitRequest, type Outcome, Writer } from "./writer.js";
 
 /** Options of a commit that was not given any. */
 const DEFAULTS = checkCommitOptions({});
-/** In the place of words that are in use. One for all: making a typed array costs a third of a small commit. */
-const TAKEN = new Uint32Array(0);
+/** Lists of up to so many entries have words of just their length at hand: whole arrays are copied fastest. */
+const EXACT_MAX = 32;
+/** Words of a commit that stages no region. */
+const NO_WORDS = new Uint32Array(0);
 
 /** What a thread needs to attach; structured-cloneable if the memory is shared. */
 export interface EngineHandle {
@@ -183,7 +185,8 @@ export class MemslotEngine {
   #reader = 0;
   #readerAsId = 0;
   #batch = 0;
-  #words: Uint32Array = TAKEN;
+  /** Words to encode into, by the number of regions; those of longer lists under EXACT_MAX + 1. */
+  readonly #words: (Uint32Array | undefined)[] = [];
   readonly #flatViews: AddressSpaces;
   readonly #records = new Set<() => void>();
   readonly #hostNotifiers = new Set<HostNotifier>();
@@ -331,7 +334,7 @@ export class MemslotEngine {
    */
   closeGuestMemfd(descriptor: number): void {
     const fd = toU32(descriptor, "descriptor");
-    this.#stageAndCommit("closeGuestMemfd", TAKEN, (wasm) => wasm.stageMemfdClose(this.base, fd));
+    this.#stageAndCommit("closeGuestMemfd", NO_WORDS, (wasm) => wasm.stageMemfdClose(this.base, fd));
   }
 
   /**
@@ -350,7 +353,7 @@ export class MemslotEngine {
     let result = 0;
     const request: CommitRequest = {
       op,
-      words: TAKEN,
+      words: NO_WORDS,
       count: 0,
       asList: false,
       version2: false,
@@ -456,7 +459,7 @@ export class MemslotEngine {
     try {
       const outcome = this.#writer.commit(request, options);
       if (outcome.published) this.#record();
-      this.#words = request.words;
+      this.#words[Math.min(request.words.length / REGION_WORDS, EXACT_MAX + 1)] = request.words;
       return outcome;
     } catch (error) {
       if (error instanceof KvmError && error.published === true) this.#record();
@@ -518,10 +521,11 @@ export class MemslotEngine {
 
   /** Words to encode into. Taken away while in use: a getter of a region could call the engine again. */
   #takeWords(regions: number): Uint32Array {
+    const place = Math.min(regions, EXACT_MAX + 1);
+    const known = this.#words[place];
+    this.#words[place] = undefined;
     const need = regions * REGION_WORDS;
-    const words = this.#words.length >= need ? this.#words : new Uint32Array(need);
-    this.#words = TAKEN;
-    return words;
+    return known !== undefined && known.length >= need ? known : new Uint32Array(need);
   }
 
   // ---- grace periods, the gate, observers, death ----

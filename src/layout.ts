@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x7060f242;
+export const LAYOUT_HASH = 0x623195e8;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -129,6 +129,7 @@ export const HEADER = {
   endedCount: 336,
   manualDirtyLog: 340,
   dirtyRingBitmap: 344,
+  effects: 348,
   stagedWindows0: 352,
   stagedWindows1: 356,
   stagedWindows2: 360,

@@ -78,8 +78,8 @@ export function putRegion(
   if (typeof region !== "object" || region === null) {
     throw new TypeError(`${name()} must be an object, not ${show(region)}`);
   }
-  const mem = region instanceof Uint8Array ? decodeMemoryRegion(region, op) : region;
-  const { slot, flags, guestPhysAddr, memorySize, userspaceAddr } = mem;
+  // Bytes have none of these and fall through.
+  const { slot, flags, guestPhysAddr, memorySize, userspaceAddr } = region as MemoryRegion;
   if (
     isU32(slot) &&
     isU32(flags) &&
@@ -95,6 +95,10 @@ export function putRegion(
     words[at + 5] = memorySize / TWO_32;
     words[at + 6] = userspaceAddr;
     words[at + 7] = userspaceAddr / TWO_32;
+    return;
+  }
+  if (region instanceof Uint8Array) {
+    putRegion(words, at, decodeMemoryRegion(region, op), name, op);
     return;
   }
   words[at] = toU32(slot, `${name()}.slot`);

@@ -349,15 +349,12 @@ export class Writer {
   }
 }
 
-/** A view of the words in use costs more than the words of a short list. */
-const COPIED_ONE_BY_ONE_MAX = 256;
+/** So many words are copied faster one by one than by a call. */
+const COPIED_ONE_BY_ONE_MAX = 16;
 
 function copyWords(from: Uint32Array, count: number, to: Uint32Array, at: number): void {
-  if (count === from.length || count > COPIED_ONE_BY_ONE_MAX) {
-    to.set(count === from.length ? from : from.subarray(0, count), at);
-    return;
-  }
-  for (let i = 0; i < count; i++) to[at + i] = from[i]!;
+  if (count > COPIED_ONE_BY_ONE_MAX) to.set(count === from.length ? from : from.subarray(0, count), at);
+  else for (let i = 0; i < count; i++) to[at + i] = from[i]!;
 }
 
 /** COMMIT_* bits of the options. */

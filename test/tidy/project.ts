@@ -16,6 +16,7 @@ export const LAYERS: readonly string[] = [
   "heap",
   "chunks",
   "roots",
+  "staging",
   "idtable",
   "validate",
   "retired",
