@@ -12,6 +12,7 @@ import { nextHva } from "./hvaindex";
 import { recordOf, slotKey } from "./idtable";
 import {
   BATCH_REGIONS,
+  DEPTH_BITS,
   Entry,
   Header,
   READER_BEHIND,
@@ -158,7 +159,7 @@ function putReader(at: usize, line: usize): void {
     (pin != 0 ? READER_INSIDE : 0) |
     (pin != 0 && pin != publishedRoot(reader.header) ? READER_BEHIND : 0) |
     (observeRequest(line) != 0 ? READER_KICKED : 0);
-  state.sections = reader.sections;
+  state.sections = reader.nesting >> (DEPTH_BITS + 1);
   state.misses = reader.misses;
 }
 

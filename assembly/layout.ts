@@ -53,6 +53,8 @@ export const ROOTS: u32 = 4;
 export const BATCH_ENTRIES: u32 = 64;
 /** Regions that one call of the iterators hands out through the batch area. */
 export const BATCH_REGIONS: u32 = 16;
+/** Bits of Reader.nesting that count open sections; the next one tells that a vCPU's `enter` has opened the first. */
+export const DEPTH_BITS: u64 = 20;
 /** Dirty consumers besides KVM's own log. */
 export const CONSUMERS_MAX: u32 = 8;
 /** List entries that fit without the heap. */
@@ -258,8 +260,7 @@ export class Reader {
   asId: u32;
   /** written at claim. */
   pageShift: u32;
-  /** reader i: sections opened inside one another. */
-  depth: u32;
+  pad25: u32;
   /** written at claim: the engine. */
   header: u32;
   /**
@@ -283,8 +284,9 @@ export class Reader {
   cacheCommit: u64;
   /** reader i: commit counter of the last section. */
   seenCommit: u64;
-  /** reader i: statistics. */
-  sections: u64;
+  /** reader i: sections entered so far, above DEPTH_BITS of how many are open, one in the other, and one bit more. */
+  nesting: u64;
+  /** reader i: lookups that found no slot. */
   misses: u64;
   /** reader i: where an iterator goes on. */
   cursor: u64;

@@ -29,13 +29,31 @@ import {
   unpinRoot,
   wakeWriter,
 } from "./atomic";
-import { BATCH_BYTES, DIRTY_RING_NEVER, GATE_CLOSED, Header, READER_BYTES, Reader, Root } from "./layout";
+import {
+  BATCH_BYTES,
+  DEPTH_BITS,
+  DIRTY_RING_NEVER,
+  GATE_CLOSED,
+  Header,
+  READER_BYTES,
+  Reader,
+  Root,
+} from "./layout";
 
 /** Longest sleep at the gate; bounded, so that a lost wake-up costs this much and no more. */
 const GATE_SLEEP_MS: i64 = 5;
 
 /** Commit number that no layout has: nothing is cached. */
 const NO_COMMIT: u64 = u64.MAX_VALUE;
+
+const DEPTH_MASK: u64 = ((<u64>1) << DEPTH_BITS) - 1;
+/** The outermost section was opened by enterVcpu. */
+const BY_VCPU: u64 = (<u64>1) << DEPTH_BITS;
+/**
+ * A section that is no nested one: counted, and open. One word for all of it, because each store between two pins is
+ * one more that the next pin has to wait for.
+ */
+const FIRST_SECTION: u64 = (BY_VCPU << 1) + 1;
 
 /** Lines of an engine, those of the attached threads included. */
 export function readerLines(header: usize): u32 {
@@ -53,11 +71,10 @@ function claimLine(header: usize, owner: u32, first: u32, end: u32, gated: u32):
     line.pageShift = engine.pageShift;
     line.asId = 0;
     line.gated = gated;
-    line.depth = 0;
     line.cacheCommit = NO_COMMIT;
     line.cacheBytes = 0;
     line.seenCommit = NO_COMMIT;
-    line.sections = 0;
+    line.nesting = 0;
     line.misses = 0;
     postRequest(reader, 0);
     return reader;
@@ -85,7 +102,7 @@ function freeLine(header: usize, reader: usize): void {
 
 /** Leave any section and give the line back. */
 export function releaseReader(reader: usize): void {
-  changetype<Reader>(reader).depth = 0;
+  changetype<Reader>(reader).nesting &= ~(DEPTH_MASK | BY_VCPU);
   freeLine(changetype<Reader>(reader).header, reader);
 }
 
@@ -143,12 +160,12 @@ function pinNewest(reader: usize): usize {
   return pinAgain(reader);
 }
 
-/** True if the layout is another than at the last look. */
-function noteCommit(reader: usize, root: usize): bool {
+/** 1 if the layout is another than at the last look. */
+function noteCommit(reader: usize, root: usize): u32 {
   const commit = changetype<Root>(root).commit;
-  const changed = commit != changetype<Reader>(reader).seenCommit;
+  if (commit == changetype<Reader>(reader).seenCommit) return 0;
   changetype<Reader>(reader).seenCommit = commit;
-  return changed;
+  return 1;
 }
 
 /**
@@ -157,37 +174,67 @@ function noteCommit(reader: usize, root: usize): bool {
  */
 export function openSection(reader: usize): void {
   const line = changetype<Reader>(reader);
-  const depth = line.depth;
-  line.depth = depth + 1;
-  if (depth == 0) inline.always(pinNewest(reader));
+  const nesting = line.nesting;
+  line.nesting = nesting + 1;
+  if ((nesting & DEPTH_MASK) == 0) inline.always(pinNewest(reader));
 }
 
-/** Begin a section, or nest into the open one. True if the layout changed since the last section. */
-export function enterSection(reader: usize): bool {
+function enter(reader: usize, first: u64): u32 {
   const line = changetype<Reader>(reader);
-  const depth = line.depth;
-  line.depth = depth + 1;
-  if (depth != 0) return false;
+  const nesting = line.nesting;
+  if (nesting & DEPTH_MASK) {
+    line.nesting = nesting + 1;
+    return 0;
+  }
   // Before the pin: who publishes and then asks would else lose the request to a section of the old layout.
   if (observeRequest(reader) != 0) postRequest(reader, 0);
-  line.sections += 1;
+  line.nesting = nesting + first;
   return noteCommit(reader, inline.always(pinNewest(reader)));
+}
+
+/** Begin a section, or nest into the open one. 1 if the layout changed since the last section. */
+export function enterSection(reader: usize): u32 {
+  return inline.always(enter(reader, FIRST_SECTION));
+}
+
+/** The same for callers who keep what they derive from the layout, and drop it when they see this section end. */
+export function enterVcpu(reader: usize): u32 {
+  return inline.always(enter(reader, FIRST_SECTION + BY_VCPU));
+}
+
+/** True while a section is open that enterVcpu has begun. */
+export function insideVcpu(reader: usize): bool {
+  return (changetype<Reader>(reader).nesting & BY_VCPU) != 0;
+}
+
+function exit(reader: usize): u32 {
+  const line = changetype<Reader>(reader);
+  const nesting = line.nesting;
+  const depth = <u32>nesting & <u32>DEPTH_MASK;
+  if (depth != 1) {
+    if (depth == 0) return 0;
+    line.nesting = nesting - 1;
+    return depth - 1;
+  }
+  line.nesting = (nesting - 1) & ~BY_VCPU;
+  unpinRoot(reader);
+  wakeWriter(line.header, reader);
+  return 0;
 }
 
 /** End a section, or its innermost nesting. */
 export function exitSection(reader: usize): void {
-  const line = changetype<Reader>(reader);
-  const depth = line.depth;
-  if (depth == 0) return;
-  line.depth = depth - 1;
-  if (depth != 1) return;
-  unpinRoot(reader);
-  wakeWriter(line.header, reader);
+  inline.always(exit(reader));
 }
 
-/** Inside a section: move to the newest layout. True if it is another one. */
-export function refreshSection(reader: usize): bool {
-  if (ownPin(reader) == 0) return false;
+/** The same; how many are still open around it. */
+export function exitVcpu(reader: usize): u32 {
+  return inline.always(exit(reader));
+}
+
+/** Inside a section: move to the newest layout. 1 if it is another one. */
+export function refreshSection(reader: usize): u32 {
+  if (ownPin(reader) == 0) return 0;
   const old = ownPin(reader);
   const root = pinNewest(reader);
   if (old != root) wakeWriter(changetype<Reader>(reader).header, reader);
@@ -237,7 +284,7 @@ export function vcpuKicked(reader: usize): u32 {
 
 /** Sections that the line has entered since it was claimed. */
 export function sectionCount(reader: usize): f64 {
-  return <f64>changetype<Reader>(reader).sections;
+  return <f64>(changetype<Reader>(reader).nesting >> (DEPTH_BITS + 1));
 }
 
 /** Lookups of the line that found no slot since then. */

@@ -98,7 +98,7 @@ async function measureGroups(chosen: readonly Group[], part: string | undefined)
     for (const [index, one] of group.cases(fullScale).entries()) {
       if (!wanted(one)) continue;
       progress.step(`${one.name}, n = ${one.n}`);
-      const result = await measureIsolated(group.name, index);
+      const result = await measureIsolated(group.name, index, one.processes);
       progress.clear();
       console.log(caseTable(result));
       results.push(result);

@@ -16,7 +16,7 @@
 #endif
 
 /* What checkEngine is asked about: the layout that this header tells of. */
-#define MEMSLOTS_LAYOUT_HASH 0x623195e8u
+#define MEMSLOTS_LAYOUT_HASH 0x4112356eu
 
 /* Answers of a translation that are no host address. */
 #define MEMSLOTS_HVA_BAD (-1.0)
@@ -76,6 +76,8 @@
 #define MEMSLOTS_BATCH_ENTRIES 64u
 /* Regions that one call of the iterators hands out through the batch area. */
 #define MEMSLOTS_BATCH_REGIONS 16u
+/* Bits of Reader.nesting that count open sections; the next one tells that a vCPU's `enter` has opened the first. */
+#define MEMSLOTS_DEPTH_BITS 20u
 /* Dirty consumers besides KVM's own log. */
 #define MEMSLOTS_CONSUMERS_MAX 8u
 /* List entries that fit without the heap. */
@@ -308,8 +310,7 @@ struct memslots_reader {
   uint32_t asId;
   /* written at claim. */
   uint32_t pageShift;
-  /* reader i: sections opened inside one another. */
-  uint32_t depth;
+  uint32_t pad25;
   /* written at claim: the engine. */
   uint32_t header;
   /*
@@ -333,8 +334,9 @@ struct memslots_reader {
   uint64_t cacheCommit;
   /* reader i: commit counter of the last section. */
   uint64_t seenCommit;
-  /* reader i: statistics. */
-  uint64_t sections;
+  /* reader i: sections entered so far, above DEPTH_BITS of how many are open, one in the other, and one bit more. */
+  uint64_t nesting;
+  /* reader i: lookups that found no slot. */
   uint64_t misses;
   /* reader i: where an iterator goes on. */
   uint64_t cursor;
@@ -670,7 +672,7 @@ uint32_t memslots_batchOf(uint32_t reader) MEMSLOTS_IMPORT(batchOf);
 /* Address space that the line's lookups use; its cached slot belongs to another one. */
 uint32_t memslots_setAddressSpace(uint32_t reader, uint32_t asId) MEMSLOTS_IMPORT(setAddressSpace);
 
-/* Begin a section, or nest into the open one. True if the layout changed since the last section. */
+/* Begin a section, or nest into the open one. 1 if the layout changed since the last section. */
 uint32_t memslots_enterSection(uint32_t reader) MEMSLOTS_IMPORT(enterSection);
 
 /*
@@ -679,11 +681,20 @@ uint32_t memslots_enterSection(uint32_t reader) MEMSLOTS_IMPORT(enterSection);
  */
 void memslots_openSection(uint32_t reader) MEMSLOTS_IMPORT(openSection);
 
-/* Inside a section: move to the newest layout. True if it is another one. */
+/* Inside a section: move to the newest layout. 1 if it is another one. */
 uint32_t memslots_refreshSection(uint32_t reader) MEMSLOTS_IMPORT(refreshSection);
 
 /* End a section, or its innermost nesting. */
 void memslots_exitSection(uint32_t reader) MEMSLOTS_IMPORT(exitSection);
+
+/* The same for callers who keep what they derive from the layout, and drop it when they see this section end. */
+uint32_t memslots_enterVcpu(uint32_t reader) MEMSLOTS_IMPORT(enterVcpu);
+
+/* The same; how many are still open around it. */
+uint32_t memslots_exitVcpu(uint32_t reader) MEMSLOTS_IMPORT(exitVcpu);
+
+/* True while a section is open that enterVcpu has begun. */
+uint32_t memslots_insideVcpu(uint32_t reader) MEMSLOTS_IMPORT(insideVcpu);
 
 /* Ask every vCPU to leave its section. Mirrors kvm_make_all_cpus_request. */
 void memslots_kickVcpus(uint32_t header) MEMSLOTS_IMPORT(kickVcpus);

@@ -802,7 +802,7 @@ export class MemslotEngine {
     }
     this.#checkAsId(asId);
     if (vcpu !== undefined && options.asId !== undefined) throw new TypeError("asId is the vCPU's own");
-    const section = vcpu === undefined ? new Section(asId) : sectionOf(vcpu, this.#wasm);
+    const section = vcpu === undefined ? new Section(asId, () => false) : sectionOf(vcpu, this.#wasm);
     if (section === undefined) throw new TypeError(`vcpu must be a vCPU of this engine, not ${show(vcpu)}`);
     const { pageShift } = this;
     return new GuestMemory({

@@ -144,7 +144,7 @@ export class GuestAccess {
     if (section.released) throw new Error("the vCPU of this guest memory is released");
     this.#asId = this.#fixedAsId ?? section.asId;
     this.#reader = this.target.reader();
-    this.#opened = section.depth === 0;
+    this.#opened = !section.inside();
     if (this.#opened) {
       wasm.openSection(this.#reader);
       this.#layout = section.layoutOf(wasm.commitNumber(this.#reader), this.#asId);

@@ -151,14 +151,14 @@ export class GuestMemory {
 
   /** Within a section of the vCPU a run stays good until the section ends or moves on. */
   #keepRead(run: Run): void {
-    if (this.#section.depth === 0) return;
+    if (!this.#section.derived) return;
     this.#readBase = run.gpa;
     this.#readBytes = run.bytes;
     this.#readView = run.view;
   }
 
   #keepWrite(run: Run): void {
-    if (this.#section.depth === 0) return;
+    if (!this.#section.derived) return;
     this.#writeBase = run.gpa;
     this.#writeBytes = run.bytes;
     this.#writeView = run.view;

@@ -3,7 +3,7 @@
  */
 
 /** Hash of all that follows; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0x623195e8;
+export const LAYOUT_HASH = 0x4112356e;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;
@@ -21,6 +21,7 @@ export const GROUP_CHUNKS = 32;
 export const ROOTS = 4;
 export const BATCH_ENTRIES = 64;
 export const BATCH_REGIONS = 16;
+export const DEPTH_BITS = 20;
 export const CONSUMERS_MAX = 8;
 export const STAGING_ENTRIES_MIN = 128;
 export const COMMIT_WAIT = 1;
@@ -155,7 +156,6 @@ export const READER = {
   request: 8,
   asId: 12,
   pageShift: 16,
-  depth: 20,
   header: 24,
   gated: 28,
   cacheStart: 32,
@@ -165,7 +165,7 @@ export const READER = {
   cacheFlags: 60,
   cacheCommit: 64,
   seenCommit: 72,
-  sections: 80,
+  nesting: 80,
   misses: 88,
   cursor: 96,
   ring: 104,
@@ -342,6 +342,9 @@ export interface EngineExports {
   openSection(reader: number): void;
   refreshSection(reader: number): number;
   exitSection(reader: number): void;
+  enterVcpu(reader: number): number;
+  exitVcpu(reader: number): number;
+  insideVcpu(reader: number): number;
   kickVcpus(header: number): void;
   vcpuKicked(reader: number): number;
   sectionCount(reader: number): number;

@@ -42,8 +42,8 @@ export interface Vcpu {
   /** Address space of its lookups; may be changed at any time (SMM). @throws RangeError */
   asId: number;
   /**
-   * Begin a read section: until `exit` every lookup answers from one layout. Sections nest. Mirrors
-   * srcu_read_lock.
+   * Begin a read section: until `exit` every lookup answers from one layout. Sections nest, up to 1,048,575 deep.
+   * Mirrors srcu_read_lock.
    * @returns true if the layout is another than in the vCPU's last section: flush what was derived from it.
    */
   enter(): boolean;
@@ -107,13 +107,11 @@ export const UNKNOWN: Layout = { commit: -1 };
 
 /**
  * What a vCPU's section answers from, for those who derive something from it in JavaScript. Where nobody does, a
- * section costs a count up and a count down here.
+ * section costs nothing here.
  */
 export class Section {
   asId: number;
   layout = UNKNOWN;
-  /** Sections that are open, one in the other. */
-  depth = 0;
   /** Something was derived from the layout since the section began, or went on with another. */
   derived = false;
   /** The vCPU has given its reader line back, which another one may have by now. */
@@ -122,8 +120,12 @@ export class Section {
   readonly #known: Layout[] = [];
   readonly #leavers: (() => void)[] = [];
 
-  constructor(asId: number) {
+  /** True while a section of the vCPU is open. */
+  readonly inside: () => boolean;
+
+  constructor(asId: number, inside: () => boolean) {
     this.asId = asId;
+    this.inside = inside;
   }
 
   /** Call `leave` whenever what was derived from the layout must not be used any more. */
@@ -246,22 +248,18 @@ class ReaderLine implements Vcpu {
 
   constructor(target: VcpuTarget, reader: number, index: number, asId: number) {
     const { wasm, owner } = target;
-    const { enterSection, exitSection, refreshSection, gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
-    const { resolve } = wasm;
+    const { enterVcpu, exitVcpu, refreshSection, gpaToHva, gpaToHvaRead, gfnToSlot, markDirty } = wasm;
+    const { resolve, insideVcpu } = wasm;
     this.#wasm = wasm;
-    const section = new Section(asId);
+    const section = new Section(asId, () => insideVcpu(reader) !== 0);
     sections.set(this, { section, wasm });
     this.#section = section;
     this.reader = reader;
     this.owner = owner;
     this.index = index;
-    this.enter = () => {
-      section.depth++;
-      return enterSection(reader) !== 0;
-    };
+    this.enter = () => enterVcpu(reader) !== 0;
     this.exit = () => {
-      if (section.depth !== 0 && --section.depth === 0 && section.derived) section.leave();
-      exitSection(reader);
+      if (exitVcpu(reader) === 0 && section.derived) section.leave();
     };
     this.refresh = () => {
       if (section.derived) section.leave();
@@ -318,7 +316,6 @@ class ReaderLine implements Vcpu {
   release(): void {
     if (this.#section.released) return;
     this.#section.released = true;
-    this.#section.depth = 0;
     this.#section.leave();
     this.#wasm.releaseReader(this.reader);
   }

@@ -2,6 +2,7 @@
  * Read sections in a loop, and grace periods without a reader to wait for.
  */
 
+import { pinRoot, unpinRoot } from "../../assembly/atomic";
 import { Header, ROOT_BYTES, ROOTS } from "../../assembly/layout";
 import { gpaToHva } from "../../assembly/lookup";
 import { awaitReaders, publishSpare } from "../../assembly/publish";
@@ -15,6 +16,16 @@ export function sectionEach(reader: usize, count: u32): f64 {
     inline.always(exitSection(reader));
   }
   return <f64>changes;
+}
+
+/** What a section cannot do without: the pin of the reader line at `reader`. */
+export function pinOnly(reader: usize): void {
+  pinRoot(reader, 1);
+}
+
+/** And its end. */
+export function unpinOnly(reader: usize): void {
+  unpinRoot(reader);
 }
 
 /** Each lookup in a section of its own. */

@@ -12,6 +12,8 @@ export interface Loops {
   translateEach(reader: number, keys: number, count: number): number;
   translateInSections(reader: number, keys: number, count: number): number;
   sectionEach(reader: number, count: number): number;
+  pinOnly(reader: number): void;
+  unpinOnly(reader: number): void;
   translateLocked(reader: number, lock: number, keys: number, count: number): number;
   lockWriter(lock: number): number;
   unlockWriter(lock: number): void;

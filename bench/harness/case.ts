@@ -57,6 +57,11 @@ export interface Case {
   /** What one operation is, for the report. */
   readonly unit: string;
   readonly rounds?: number;
+  /**
+   * Processes that measure it, 1 if not given: where V8 puts the code of a few nanoseconds decides up to a third of
+   * their time, anew in each process.
+   */
+  readonly processes?: number;
   prepare(): Promise<readonly (Entrant | Measured | Quantity | Skipped)[]>;
 }
 

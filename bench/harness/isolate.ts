@@ -10,8 +10,22 @@ const RUN = fileURLToPath(new URL("../run.ts", import.meta.url));
 /** First argument of such a process. */
 export const CASE_FLAG = "--case";
 
-/** Run case number `index` of a group. @throws Error with what the process wrote to its standard error */
-export function measureIsolated(group: string, index: number): Promise<CaseResult> {
+/**
+ * Run case number `index` of a group in as many processes as it wants; what the median one says, by the first
+ * competitor's share of the second's time, so that both sides of a ratio are of one process.
+ * @throws Error with what a process wrote to its standard error
+ */
+export async function measureIsolated(group: string, index: number, processes = 1): Promise<CaseResult> {
+  const results: CaseResult[] = [];
+  while (results.length < processes) results.push(await measureOnce(group, index));
+  return results.sort((a, b) => shareOf(a) - shareOf(b))[(processes - 1) >> 1]!;
+}
+
+function shareOf({ figures: [first, second] }: CaseResult): number {
+  return first === undefined || second === undefined ? 0 : first.median / second.median;
+}
+
+function measureOnce(group: string, index: number): Promise<CaseResult> {
   return new Promise((resolve, reject) => {
     const child = fork(RUN, [CASE_FLAG, group, String(index)], { silent: true });
     let result: CaseResult | undefined;

@@ -2,7 +2,7 @@
  * The engine's memory read from outside: who held what when a thread died, and all of it for whoever has to
  * find out why nothing moves any more.
  */
-import { HEADER, READER, READER_BYTES } from "../../src/layout.js";
+import { DEPTH_BITS, HEADER, READER, READER_BYTES } from "../../src/layout.js";
 
 /** Where an engine is. */
 export interface EnginePlace {
@@ -67,7 +67,8 @@ export class EngineState {
   dump(): string {
     const header = FIELDS.map((field) => `${field} ${this.header(field)}`).join(", ");
     const readers = this.#readers((field, line) => {
-      const words = (["owner", "pin", "request", "depth"] as const).map((name) => `${name} ${field(name)}`);
+      const words = (["owner", "pin", "request"] as const).map((name) => `${name} ${field(name)}`);
+      words.push(`depth ${field("nesting") % 2 ** DEPTH_BITS}`);
       return field("owner") === 0 && field("pin") === 0 ? "" : `\n  reader line ${line}: ${words.join(", ")}`;
     });
     return `engine: ${header}${readers.join("")}`;
