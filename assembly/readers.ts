@@ -149,11 +149,11 @@ function pinAgain(reader: usize): usize {
   }
 }
 
-/** Pin the published root, behind the gate for a vCPU; what was pinned before is let go. */
-function pinNewest(reader: usize): usize {
+/** Pin the published root, behind the gate for a vCPU, whose `gated` is 1; what was pinned before is let go. */
+function pinNewest(reader: usize, gated: u32): usize {
   const line = changetype<Reader>(reader);
   const word = observeRoot(line.header);
-  if ((word & line.gated) == 0) {
+  if ((word & gated) == 0) {
     pinRoot(reader, word & ~GATE_CLOSED);
     if (observeRoot(line.header) == word) return keepCache(reader, word & ~GATE_CLOSED);
   }
@@ -176,10 +176,12 @@ export function openSection(reader: usize): void {
   const line = changetype<Reader>(reader);
   const nesting = line.nesting;
   line.nesting = nesting + 1;
-  if ((nesting & DEPTH_MASK) == 0) inline.always(pinNewest(reader));
+  if (nesting & DEPTH_MASK) return;
+  const gated = line.gated;
+  inline.always(pinNewest(reader, gated));
 }
 
-function enter(reader: usize, first: u64): u32 {
+function enter(reader: usize, first: u64, gated: u32): u32 {
   const line = changetype<Reader>(reader);
   const nesting = line.nesting;
   if (nesting & DEPTH_MASK) {
@@ -189,17 +191,18 @@ function enter(reader: usize, first: u64): u32 {
   // Before the pin: who publishes and then asks would else lose the request to a section of the old layout.
   if (observeRequest(reader) != 0) postRequest(reader, 0);
   line.nesting = nesting + first;
-  return noteCommit(reader, inline.always(pinNewest(reader)));
+  return noteCommit(reader, inline.always(pinNewest(reader, gated)));
 }
 
 /** Begin a section, or nest into the open one. 1 if the layout changed since the last section. */
 export function enterSection(reader: usize): u32 {
-  return inline.always(enter(reader, FIRST_SECTION));
+  const gated = changetype<Reader>(reader).gated;
+  return inline.always(enter(reader, FIRST_SECTION, gated));
 }
 
 /** The same for callers who keep what they derive from the layout, and drop it when they see this section end. */
 export function enterVcpu(reader: usize): u32 {
-  return inline.always(enter(reader, FIRST_SECTION + BY_VCPU));
+  return inline.always(enter(reader, FIRST_SECTION + BY_VCPU, 1));
 }
 
 /** True while a section is open that enterVcpu has begun. */
@@ -236,7 +239,7 @@ export function exitVcpu(reader: usize): u32 {
 export function refreshSection(reader: usize): u32 {
   if (ownPin(reader) == 0) return 0;
   const old = ownPin(reader);
-  const root = pinNewest(reader);
+  const root = pinNewest(reader, changetype<Reader>(reader).gated);
   if (old != root) wakeWriter(changetype<Reader>(reader).header, reader);
   return noteCommit(reader, root);
 }
