@@ -175,6 +175,7 @@ function cases({ sizes, updates, largest, smoke }: Scale): Case[] {
         n,
         unit: "list",
         rounds: 15,
+        processes: entries === 16 ? 3 : 1,
         prepare: () => fullEntrants(n, entries, smoke ? updates : updates / 4),
       })),
     ),

@@ -36,7 +36,12 @@ export function gpasOf(slots: Slots, pattern: KeyPattern, { jsKeys, jsStreams }:
   return keys.views(keys.all.map((gfn) => gfn * PAGE_BYTES));
 }
 
-async function entrants(n: number, pattern: KeyPattern, scale: Scale): Promise<Entrant[]> {
+async function entrants(
+  n: number,
+  pattern: KeyPattern,
+  scale: Scale,
+  others: readonly PeerKind[],
+): Promise<Entrant[]> {
   const slots = makeSlots("dense", n);
   const regions = shuffledRegions(slots);
   const streams = gpasOf(slots, pattern, scale);
@@ -56,7 +61,7 @@ async function entrants(n: number, pattern: KeyPattern, scale: Scale): Promise<E
   return [
     { name: VCPU, build: () => ({ operations, batch: (round) => sumOfVcpu(vcpu, gpas(round)) }) },
     { name: ONE_SHOT, build: () => ({ operations, batch: (round) => sumOfOneShots(engine, gpas(round)) }) },
-    ...[binarySearch, binarySearchLastHit, ...peers].map(fromPeer),
+    ...others.map(fromPeer),
   ];
 }
 
@@ -84,19 +89,25 @@ async function manyEngines(n: number, scale: Scale): Promise<Entrant[]> {
 
 const UNIFORM = "js uniform";
 const MIX = "js mix";
+/** Arrays alone: a dozen packages in turns leave nobody's memory in the caches. */
+const ARRAYS_UNIFORM = "js uniform, arrays";
+const ARRAYS_MIX = "js mix, arrays";
+const arrays = [binarySearch, binarySearchLastHit];
 const MANY_ENGINES = "js many engines";
 const FEW = 64;
 
 function cases(scale: Scale): Case[] {
   const { sizes } = scale;
+  const kinds = [
+    [ARRAYS_UNIFORM, "uniform", arrays],
+    [ARRAYS_MIX, "mix", arrays],
+    [UNIFORM, "uniform", [...arrays, ...peers]],
+    [MIX, "mix", [...arrays, ...peers]],
+  ] as const;
   return [
-    ...sizes.map((n) => ({
-      name: UNIFORM,
-      n,
-      unit: "lookup",
-      prepare: () => entrants(n, "uniform", scale),
-    })),
-    ...sizes.map((n) => ({ name: MIX, n, unit: "lookup", prepare: () => entrants(n, "mix", scale) })),
+    ...kinds.flatMap(([name, pattern, others]) =>
+      sizes.map((n) => ({ name, n, unit: "lookup", prepare: () => entrants(n, pattern, scale, others) })),
+    ),
     { name: MANY_ENGINES, n: FEW, unit: "lookup", prepare: () => manyEngines(FEW, scale) },
   ];
 }
@@ -105,8 +116,13 @@ function rows(results: Results): Row[] {
   const many = results.figure(MANY_ENGINES, FEW, `${MANY} engines in turns`)?.median;
   const one = results.figure(UNIFORM, FEW, VCPU)?.median;
   return [
-    ...ratios(results, "J1", UNIFORM, VCPU, binarySearch.name, { 64: 0.4, 512: 0.3, 4096: 0.25, 32764: 0.3 }),
-    ...ratios(results, "J2", MIX, VCPU, binarySearchLastHit.name, {
+    ...ratios(results, "J1", ARRAYS_UNIFORM, VCPU, binarySearch.name, {
+      64: 0.4,
+      512: 0.3,
+      4096: 0.25,
+      32764: 0.3,
+    }),
+    ...ratios(results, "J2", ARRAYS_MIX, VCPU, binarySearchLastHit.name, {
       8: 1.2,
       64: 1.0,
       512: 0.85,

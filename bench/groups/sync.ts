@@ -161,7 +161,10 @@ function cases(scale: Scale): Case[] {
   });
   return [
     { ...one(SECTIONS, "section", () => sectionEntrants(keys)), processes: PROCESSES },
-    one(LOOKUPS, "lookup", () => lookupEntrants(lookupSlots, scale), lookupSlots),
+    {
+      ...one(LOOKUPS, "lookup", () => lookupEntrants(lookupSlots, scale), lookupSlots),
+      processes: PROCESSES,
+    },
     { ...one(FROM_JS, "section", () => jsEntrants(keys)), processes: PROCESSES },
     one(GRACE, "grace period", () => graceEntrants(keys / 4)),
     ...threadCases(scale),

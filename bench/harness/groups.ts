@@ -35,7 +35,7 @@ export const fullScale: Scale = {
   sizes: [8, 64, 512, 4096, 32764],
   largest: 32764,
   keys: 65536,
-  jsKeys: 16384,
+  jsKeys: 65536,
   streams: 24,
   jsStreams: 8,
   updates: 4096,

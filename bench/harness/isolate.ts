@@ -4,25 +4,28 @@
  */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { CaseResult } from "./case.js";
+import type { CaseResult, Figure } from "./case.js";
 
 const RUN = fileURLToPath(new URL("../run.ts", import.meta.url));
 /** First argument of such a process. */
 export const CASE_FLAG = "--case";
 
 /**
- * Run case number `index` of a group in as many processes as it wants; what the median one says, by the first
- * competitor's share of the second's time, so that both sides of a ratio are of one process.
+ * Run case number `index` of a group in as many processes as it wants: of each competitor the median one.
  * @throws Error with what a process wrote to its standard error
  */
 export async function measureIsolated(group: string, index: number, processes = 1): Promise<CaseResult> {
   const results: CaseResult[] = [];
   while (results.length < processes) results.push(await measureOnce(group, index));
-  return results.sort((a, b) => shareOf(a) - shareOf(b))[(processes - 1) >> 1]!;
+  const first = results[0]!;
+  const figures = first.figures.map(({ name }) =>
+    medianOf(results.flatMap((result) => result.figures.filter((figure) => figure.name === name))),
+  );
+  return { ...first, figures };
 }
 
-function shareOf({ figures: [first, second] }: CaseResult): number {
-  return first === undefined || second === undefined ? 0 : first.median / second.median;
+function medianOf(figures: readonly Figure[]): Figure {
+  return [...figures].sort((a, b) => a.median - b.median)[(figures.length - 1) >> 1]!;
 }
 
 function measureOnce(group: string, index: number): Promise<CaseResult> {
