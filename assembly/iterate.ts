@@ -159,7 +159,7 @@ function putReader(at: usize, line: usize): void {
     (pin != 0 ? READER_INSIDE : 0) |
     (pin != 0 && pin != publishedRoot(reader.header) ? READER_BEHIND : 0) |
     (observeRequest(line) != 0 ? READER_KICKED : 0);
-  state.sections = reader.nesting >> (DEPTH_BITS + 1);
+  state.sections = reader.nesting >> (DEPTH_BITS + 2);
   state.misses = reader.misses;
 }
 

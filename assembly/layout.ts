@@ -53,7 +53,7 @@ export const ROOTS: u32 = 4;
 export const BATCH_ENTRIES: u32 = 64;
 /** Regions that one call of the iterators hands out through the batch area. */
 export const BATCH_REGIONS: u32 = 16;
-/** Bits of Reader.nesting that count open sections; the next one tells that a vCPU's `enter` has opened the first. */
+/** Bits of Reader.nesting that count open sections; the two above tell who opened them. */
 export const DEPTH_BITS: u64 = 20;
 /** Dirty consumers besides KVM's own log. */
 export const CONSUMERS_MAX: u32 = 8;
@@ -284,7 +284,7 @@ export class Reader {
   cacheCommit: u64;
   /** reader i: commit counter of the last section. */
   seenCommit: u64;
-  /** reader i: sections entered so far, above DEPTH_BITS of how many are open, one in the other, and one bit more. */
+  /** reader i: sections entered so far, above who opened, and how many of them are open, one in the other. */
   nesting: u64;
   /** reader i: lookups that found no slot. */
   misses: u64;

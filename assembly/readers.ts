@@ -47,13 +47,16 @@ const GATE_SLEEP_MS: i64 = 5;
 const NO_COMMIT: u64 = u64.MAX_VALUE;
 
 const DEPTH_MASK: u64 = ((<u64>1) << DEPTH_BITS) - 1;
-/** The outermost section was opened by enterVcpu. */
+/** The outermost section was opened by enterVcpu, and its end will be seen. */
 const BY_VCPU: u64 = (<u64>1) << DEPTH_BITS;
+/** Inside of it enterSection was called: whose the section is that exitVcpu leaves open cannot be told. */
+const MIXED: u64 = BY_VCPU << 1;
+const OPENERS: u64 = BY_VCPU | MIXED;
 /**
  * A section that is no nested one: counted, and open. One word for all of it, because each store between two pins is
  * one more that the next pin has to wait for.
  */
-const FIRST_SECTION: u64 = (BY_VCPU << 1) + 1;
+const FIRST_SECTION: u64 = (MIXED << 1) + 1;
 
 /** Lines of an engine, those of the attached threads included. */
 export function readerLines(header: usize): u32 {
@@ -102,7 +105,7 @@ function freeLine(header: usize, reader: usize): void {
 
 /** Leave any section and give the line back. */
 export function releaseReader(reader: usize): void {
-  changetype<Reader>(reader).nesting &= ~(DEPTH_MASK | BY_VCPU);
+  changetype<Reader>(reader).nesting &= ~(DEPTH_MASK | OPENERS);
   freeLine(changetype<Reader>(reader).header, reader);
 }
 
@@ -181,11 +184,11 @@ export function openSection(reader: usize): void {
   inline.always(pinNewest(reader, gated));
 }
 
-function enter(reader: usize, first: u64, gated: u32): u32 {
+function enter(reader: usize, first: u64, nested: u64, gated: u32): u32 {
   const line = changetype<Reader>(reader);
   const nesting = line.nesting;
   if (nesting & DEPTH_MASK) {
-    line.nesting = nesting + 1;
+    line.nesting = (nesting | nested) + 1;
     return 0;
   }
   // Before the pin: who publishes and then asks would else lose the request to a section of the old layout.
@@ -197,32 +200,32 @@ function enter(reader: usize, first: u64, gated: u32): u32 {
 /** Begin a section, or nest into the open one. 1 if the layout changed since the last section. */
 export function enterSection(reader: usize): u32 {
   const gated = changetype<Reader>(reader).gated;
-  return inline.always(enter(reader, FIRST_SECTION, gated));
+  return inline.always(enter(reader, FIRST_SECTION, MIXED, gated));
 }
 
 /** The same for callers who keep what they derive from the layout, and drop it when they see this section end. */
 export function enterVcpu(reader: usize): u32 {
-  return inline.always(enter(reader, FIRST_SECTION + BY_VCPU, 1));
+  return inline.always(enter(reader, FIRST_SECTION | BY_VCPU, 0, 1));
 }
 
-/** True while a section is open that enterVcpu has begun. */
+/** True while a section is open that enterVcpu has begun and exitVcpu will end. */
 export function insideVcpu(reader: usize): bool {
   return (changetype<Reader>(reader).nesting & BY_VCPU) != 0;
 }
 
-function exit(reader: usize): u32 {
+/** True if the section is over: the innermost nesting was the only one. */
+function exit(reader: usize): bool {
   const line = changetype<Reader>(reader);
   const nesting = line.nesting;
   const depth = <u32>nesting & <u32>DEPTH_MASK;
   if (depth != 1) {
-    if (depth == 0) return 0;
-    line.nesting = nesting - 1;
-    return depth - 1;
+    if (depth != 0) line.nesting = nesting - 1;
+    return false;
   }
-  line.nesting = (nesting - 1) & ~BY_VCPU;
+  line.nesting = (nesting - 1) & ~OPENERS;
   unpinRoot(reader);
   wakeWriter(line.header, reader);
-  return 0;
+  return true;
 }
 
 /** End a section, or its innermost nesting. */
@@ -230,9 +233,12 @@ export function exitSection(reader: usize): void {
   inline.always(exit(reader));
 }
 
-/** The same; how many are still open around it. */
-export function exitVcpu(reader: usize): u32 {
-  return inline.always(exit(reader));
+/** The same; insideVcpu from then on. */
+export function exitVcpu(reader: usize): bool {
+  if (inline.always(exit(reader))) return false;
+  const line = changetype<Reader>(reader);
+  if (line.nesting & MIXED) line.nesting &= ~OPENERS;
+  return insideVcpu(reader);
 }
 
 /** Inside a section: move to the newest layout. 1 if it is another one. */
@@ -287,7 +293,7 @@ export function vcpuKicked(reader: usize): u32 {
 
 /** Sections that the line has entered since it was claimed. */
 export function sectionCount(reader: usize): f64 {
-  return <f64>(changetype<Reader>(reader).nesting >> (DEPTH_BITS + 1));
+  return <f64>(changetype<Reader>(reader).nesting >> (DEPTH_BITS + 2));
 }
 
 /** Lookups of the line that found no slot since then. */

@@ -9,8 +9,8 @@
  *   --docs FILE    write the table of the results into a document, between its marks
  *   --smoke        tiny sizes: do all competitors answer the same?
  *
- * Every ratio has both sides measured in one process and in turns, on seeded data; every competitor's answers
- * are hashed and must agree. Absolute times move with the machine's clock and load, ratios hardly.
+ * Every ratio has both sides measured in the same processes and in turns, on seeded data; every competitor's
+ * answers are hashed and must agree. Absolute times move with the machine's clock and load, ratios hardly.
  */
 import { parseArgs } from "node:util";
 import { buildAll } from "./engine/build.js";

@@ -76,7 +76,7 @@
 #define MEMSLOTS_BATCH_ENTRIES 64u
 /* Regions that one call of the iterators hands out through the batch area. */
 #define MEMSLOTS_BATCH_REGIONS 16u
-/* Bits of Reader.nesting that count open sections; the next one tells that a vCPU's `enter` has opened the first. */
+/* Bits of Reader.nesting that count open sections; the two above tell who opened them. */
 #define MEMSLOTS_DEPTH_BITS 20u
 /* Dirty consumers besides KVM's own log. */
 #define MEMSLOTS_CONSUMERS_MAX 8u
@@ -334,7 +334,7 @@ struct memslots_reader {
   uint64_t cacheCommit;
   /* reader i: commit counter of the last section. */
   uint64_t seenCommit;
-  /* reader i: sections entered so far, above DEPTH_BITS of how many are open, one in the other, and one bit more. */
+  /* reader i: sections entered so far, above who opened, and how many of them are open, one in the other. */
   uint64_t nesting;
   /* reader i: lookups that found no slot. */
   uint64_t misses;
@@ -690,10 +690,10 @@ void memslots_exitSection(uint32_t reader) MEMSLOTS_IMPORT(exitSection);
 /* The same for callers who keep what they derive from the layout, and drop it when they see this section end. */
 uint32_t memslots_enterVcpu(uint32_t reader) MEMSLOTS_IMPORT(enterVcpu);
 
-/* The same; how many are still open around it. */
+/* The same; insideVcpu from then on. */
 uint32_t memslots_exitVcpu(uint32_t reader) MEMSLOTS_IMPORT(exitVcpu);
 
-/* True while a section is open that enterVcpu has begun. */
+/* True while a section is open that enterVcpu has begun and exitVcpu will end. */
 uint32_t memslots_insideVcpu(uint32_t reader) MEMSLOTS_IMPORT(insideVcpu);
 
 /* Ask every vCPU to leave its section. Mirrors kvm_make_all_cpus_request. */

@@ -120,7 +120,7 @@ export class Section {
   readonly #known: Layout[] = [];
   readonly #leavers: (() => void)[] = [];
 
-  /** True while a section of the vCPU is open. */
+  /** True while a section is open that the vCPU's `enter` has begun and its `exit` will end. */
   readonly inside: () => boolean;
 
   constructor(asId: number, inside: () => boolean) {

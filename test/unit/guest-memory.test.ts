@@ -548,6 +548,37 @@ test("a section that the wasm ABI has opened around the vCPU's own is believed, 
   vcpu.release();
 });
 
+test("a section that the wasm ABI has opened inside the vCPU's own outlives it, and ends unseen", async () => {
+  const engine = await engineOf(region(0, 1, 1, 1));
+  const host = new Uint8Array(8 * PAGE).fill(1, PAGE, 2 * PAGE).fill(2, 2 * PAGE, 3 * PAGE);
+  const { module, memory } = engine.handle;
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  const raw = exports as Record<string, (reader: number) => number>;
+  const vcpu = engine.vcpu();
+  const guest = engine.guestMemory(host.buffer, { vcpu });
+  for (const [before, after] of [
+    [1, 2],
+    [2, 1],
+  ] as const) {
+    vcpu.enter();
+    assert.is(guest.getUint8(PAGE), before);
+    raw.enterSection!(vcpu.reader);
+    vcpu.exit();
+    assert.is(raw.insideVcpu!(vcpu.reader), 0);
+    engine.setUserMemoryRegionList([region(0, 0, 0, 0), region(0, 1, 1, after)]);
+    assert.is(guest.getUint8(PAGE), before, "pinned from outside");
+    raw.exitSection!(vcpu.reader);
+    assert.is(guest.getUint8(PAGE), after);
+  }
+  vcpu.enter();
+  vcpu.enter();
+  vcpu.exit();
+  assert.is(raw.insideVcpu!(vcpu.reader), 1, "nested by vcpu.enter alone");
+  vcpu.exit();
+  assert.is(raw.insideVcpu!(vcpu.reader), 0);
+  vcpu.release();
+});
+
 test("several host memories behind one map; what grows is seen, and no view is stale", async () => {
   const big = 2 ** 32;
   const engine = await engineOf(

@@ -18,16 +18,15 @@ const SECTION_NAMES = "custom type import function table memory global export st
   " ",
 );
 
-/**
- * Function of the core, what it may call, and the search steps in it: five in a chunk, one in the radix,
- * for each of the five searches in translateMany.
- */
+/** Function of the core, what it may call, and its selects: five in a chunk, two in the radix. */
 const HOT: readonly [string, readonly string[], number][] = [
   ["lookup/gpaToHva", ["lookup/translateAlone"], 7],
   ["lookup/gpaToHvaRead", ["lookup/translateAlone"], 7],
   ["batch/translateMany", ["readers/openSection", "readers/exitSection"], 7],
   ["readers/enterSection", ["readers/pinAgain"], 0],
   ["readers/exitSection", [], 0],
+  ["readers/enterVcpu", ["readers/pinAgain"], 0],
+  ["readers/exitVcpu", [], 0],
 ];
 
 /** Text of one function of the core. @throws Error if the module has none of that name */
