@@ -218,4 +218,45 @@ for (const order of ["ascending", "descending"] as const) {
   });
 }
 
+test("batches of any length in the engine's memory, where many chunks are in one bucket of the radix", async () => {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 64, shared: true });
+  const engine = await MemslotEngine.create({ memory });
+  const slots = 300;
+  const far = 2 ** 39;
+  // So many far away that a chunk begins there, and the radix spans all that lies between.
+  const gpaOf = (i: number): number => (i < slots ? i * 2 * PAGE : far + (i - slots) * 2 * PAGE);
+  engine.setUserMemoryRegionList(
+    Array.from({ length: slots + 64 }, (_, i) => ({
+      slot: i,
+      flags: 0,
+      guestPhysAddr: gpaOf(i),
+      memorySize: PAGE,
+      userspaceAddr: (1000 + 3 * i) * PAGE,
+    })),
+  );
+  const vcpu = engine.vcpu();
+  const counts = [1, 63, 64, 65, 128, 2 * slots + 3];
+  for (const count of counts) {
+    const gpas = new Float64Array(memory.buffer, 8, count).map((_, i) => ((i * 7) % (2 * slots)) * PAGE + i);
+    gpas[count - 1] = far + 5;
+    const inside = new Float64Array(memory.buffer, 8, count);
+    const apart = new Float64Array(memory.buffer, 16384, count);
+    const expected = Array.from(gpas, (gpa) => {
+      const frame = gpa >= far ? slots : Math.floor(gpa / PAGE) / 2;
+      return Number.isInteger(frame) ? (1000 + 3 * frame) * PAGE + (gpa % PAGE) : -1;
+    });
+    inside.set(gpas);
+    vcpu.translate(inside, apart);
+    assert.equal(Array.from(apart), expected, `${count} addresses`);
+    vcpu.translate(inside, inside);
+    assert.equal(Array.from(inside), expected, `${count} addresses in place`);
+    assert.equal(
+      Array.from(gpas, (gpa) => vcpu.gpaToHva(gpa)),
+      expected,
+      `${count} one by one`,
+    );
+  }
+  vcpu.release();
+});
+
 test.run();
