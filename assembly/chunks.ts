@@ -34,6 +34,21 @@ export function searchChunk(chunk: usize, key: u64): usize {
 }
 
 /**
+ * The same for a writer, which waits for each place before it goes on: of two steps that follow each other both
+ * possible keys are loaded at once. A reader has the next lookup to do meanwhile, and would be slower by the loads.
+ */
+export function searchPlace(chunk: usize, key: u64): usize {
+  let entry = chunk + CHUNK_HEADER_BYTES;
+  let middle = select<u64>(load<u64>(entry, 128), load<u64>(entry, 384), key < load<u64>(entry, 256));
+  entry = select<usize>(entry + 256, entry, load<u64>(entry, 256) <= key);
+  entry = select<usize>(entry + 128, entry, middle <= key);
+  middle = select<u64>(load<u64>(entry, 32), load<u64>(entry, 96), key < load<u64>(entry, 64));
+  entry = select<usize>(entry + 64, entry, load<u64>(entry, 64) <= key);
+  entry = select<usize>(entry + 32, entry, middle <= key);
+  return select<usize>(entry + 16, entry, load<u64>(entry, 16) <= key);
+}
+
+/**
  * Take a chunk from the pool for the current transaction; its entries are not initialised. 0 if none is left.
  */
 export function allocChunk(header: usize): usize {
@@ -50,12 +65,24 @@ export function allocChunk(header: usize): usize {
   return chunk;
 }
 
+/** Make `copy`, which is private, an equal of `chunk`. */
+export function copyChunk(copy: usize, chunk: usize): void {
+  changetype<Chunk>(copy).count = changetype<Chunk>(chunk).count;
+  changetype<Chunk>(copy).maxEnd = changetype<Chunk>(chunk).maxEnd;
+  memory.copy(copy + CHUNK_HEADER_BYTES, chunk + CHUNK_HEADER_BYTES, CHUNK_ENTRIES * ENTRY_BYTES);
+}
+
+/** Put a chunk that no reader can reach before `next`, the free list so far; the list from there on. */
+export function linkChunk(chunk: usize, next: u32): u32 {
+  changetype<Chunk>(chunk).transaction = 0;
+  changetype<Chunk>(chunk).nextFree = next;
+  return <u32>chunk;
+}
+
 /** Give a chunk back that no reader can reach. */
 export function freeChunk(header: usize, chunk: usize): void {
   const engine = changetype<Header>(header);
-  changetype<Chunk>(chunk).transaction = 0;
-  changetype<Chunk>(chunk).nextFree = engine.freeChunk;
-  engine.freeChunk = <u32>chunk;
+  engine.freeChunk = linkChunk(chunk, engine.freeChunk);
 }
 
 /** Make the entries from `from` on padding. */

@@ -14,10 +14,18 @@
  *
  * Called by gfnindex.ts and hvaindex.ts; `findEntry` is the readers' half.
  */
-import { allocChunk, entryAt, freeChunk, insertEntry, PADDING_KEY, padChunk, searchChunk } from "./chunks";
+import {
+  allocChunk,
+  copyChunk,
+  entryAt,
+  freeChunk,
+  insertEntry,
+  PADDING_KEY,
+  padChunk,
+  searchChunk,
+} from "./chunks";
 import {
   BUCKETS_PER_CHUNK,
-  CHUNK_BYTES,
   CHUNK_ENTRIES,
   CHUNK_HEADER_BYTES,
   CHUNK_MERGE_ENTRIES,
@@ -233,8 +241,7 @@ export function ownChunk(header: usize, directory: usize, r: u32): usize {
   if (changetype<Chunk>(chunk).transaction == transaction) return chunk;
   const copy = allocChunk(header);
   if (copy == 0) return 0;
-  memory.copy(copy, chunk, CHUNK_BYTES);
-  changetype<Chunk>(copy).transaction = transaction;
+  copyChunk(copy, chunk);
   setChunk(directory, r, copy);
   retireChunk(header, chunk);
   return copy;
@@ -256,20 +263,26 @@ function dropChunk(header: usize, index: u32, directory: usize, r: u32): void {
   list.chunkCount -= 1;
 }
 
-/** Merge chunks `r` and `r + 1` if they are sparse together. False if the pool is empty. */
-function mergeSparse(header: usize, index: u32, directory: usize, r: u32): bool {
-  if (r + 1 >= changetype<Directory>(directory).chunkCount) return true;
+/** Put the entries of chunk `r + 1` behind those of chunk `r`. False if the pool is empty. */
+function mergeChunks(header: usize, index: u32, directory: usize, r: u32): bool {
   const right = chunkAt(directory, r + 1);
   const rightCount = changetype<Chunk>(right).count;
-  const leftCount = changetype<Chunk>(chunkAt(directory, r)).count;
-  if (leftCount + rightCount > CHUNK_MERGE_ENTRIES) return true;
   const left = ownChunk(header, directory, r);
   if (left == 0) return false;
+  const leftCount = changetype<Chunk>(left).count;
   memory.copy(entryAt(left, leftCount), entryAt(right, 0), rightCount * ENTRY_BYTES);
   changetype<Chunk>(left).count = leftCount + rightCount;
   changetype<Chunk>(left).maxEnd = max(changetype<Chunk>(left).maxEnd, changetype<Chunk>(right).maxEnd);
   dropChunk(header, index, directory, r + 1);
   return true;
+}
+
+/** Merge chunks `r` and `r + 1` if they are sparse together. False if the pool is empty. */
+function mergeSparse(header: usize, index: u32, directory: usize, r: u32): bool {
+  if (r + 1 >= changetype<Directory>(directory).chunkCount) return true;
+  const left = changetype<Chunk>(chunkAt(directory, r)).count;
+  const right = changetype<Chunk>(chunkAt(directory, r + 1)).count;
+  return left + right > CHUNK_MERGE_ENTRIES || mergeChunks(header, index, directory, r);
 }
 
 /** Cut the full chunk `r` at entry `at`; the upper part becomes chunk `r + 1`. 0 if the pool is empty. */
@@ -348,8 +361,8 @@ export function settleChunk(header: usize, index: u32, directory: usize, r: u32)
     dropChunk(header, index, directory, r);
     return true;
   }
-  if (!mergeSparse(header, index, directory, r)) return false;
-  return r == 0 || mergeSparse(header, index, directory, r - 1);
+  if (!inline.always(mergeSparse(header, index, directory, r))) return false;
+  return r == 0 || inline.always(mergeSparse(header, index, directory, r - 1));
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  * Mirrors slots->gfn_tree, kvm_check_memslot_overlap and search_memslots.
  */
-import { entryAt, PADDING_KEY, removeEntry, searchChunk } from "./chunks";
+import { entryAt, PADDING_KEY, removeEntry, searchChunk, searchPlace } from "./chunks";
 import { chunkAt, findChunk, firstKey, insertAt, ownChunk, raiseSeparator, settleChunk } from "./directory";
 import { Chunk, Directory, ENTRY_BYTES, Entry, Record } from "./layout";
 import { endGfn } from "./records";
@@ -24,7 +24,7 @@ export function insertGfn(header: usize, index: u32, directory: usize, record: u
   const end = endGfn(record);
   const r = findChunk(directory, base);
   const chunk = chunkAt(directory, r);
-  const before = searchChunk(chunk, base);
+  const before = searchPlace(chunk, base);
   let at: u32 = 0;
   if (changetype<Entry>(before).key <= base) {
     if (base - changetype<Entry>(before).key < changetype<Entry>(before).npages)
@@ -45,7 +45,7 @@ export function removeGfn(header: usize, index: u32, directory: usize, record: u
   const r = findChunk(directory, base);
   const chunk = ownChunk(header, directory, r);
   if (chunk == 0) return false;
-  removeEntry(chunk, placeOf(chunk, searchChunk(chunk, base)));
+  removeEntry(chunk, placeOf(chunk, searchPlace(chunk, base)));
   return settleChunk(header, index, directory, r);
 }
 
@@ -54,7 +54,7 @@ export function replaceGfn(header: usize, directory: usize, record: usize): bool
   const base = changetype<Record>(record).baseGfn;
   const chunk = ownChunk(header, directory, findChunk(directory, base));
   if (chunk == 0) return false;
-  changetype<Entry>(searchChunk(chunk, base)).record = <u32>record;
+  changetype<Entry>(searchPlace(chunk, base)).record = <u32>record;
   return true;
 }
 

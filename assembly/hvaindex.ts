@@ -6,7 +6,7 @@
  *
  * Mirrors slots->hva_tree and kvm_for_each_memslot_in_hva_range.
  */
-import { entryAt, removeEntry, searchChunk } from "./chunks";
+import { entryAt, removeEntry, searchChunk, searchPlace } from "./chunks";
 import { chunkAt, findChunk, insertAt, ownChunk, settleChunk } from "./directory";
 import { Chunk, Directory, ENTRY_BYTES, Entry, GROUP_CHUNKS, Header, Record } from "./layout";
 
@@ -49,7 +49,7 @@ export function insertHva(header: usize, index: u32, directory: usize, record: u
   const end = (key >> ID_BITS) + npages;
   const r = findChunk(directory, key);
   const chunk = chunkAt(directory, r);
-  const before = searchChunk(chunk, key);
+  const before = searchPlace(chunk, key);
   const at = changetype<Entry>(before).key <= key ? <u32>(before - entryAt(chunk, 0)) / ENTRY_BYTES + 1 : 0;
   // Chunks may come or go in here; then closeHva refreshes all groups, and this one may miss its mark.
   const group = groupMaxAt(directory, r);
@@ -63,7 +63,7 @@ export function removeHva(header: usize, index: u32, directory: usize, record: u
   const r = findChunk(directory, key);
   const chunk = ownChunk(header, directory, r);
   if (chunk == 0) return false;
-  const entry = searchChunk(chunk, key);
+  const entry = searchPlace(chunk, key);
   const end = endOf(entry);
   removeEntry(chunk, <u32>(entry - entryAt(chunk, 0)) / ENTRY_BYTES);
   if (end == changetype<Chunk>(chunk).maxEnd) {
@@ -78,7 +78,7 @@ export function replaceHva(header: usize, directory: usize, record: usize): bool
   const key = keyOf(header, record);
   const chunk = ownChunk(header, directory, findChunk(directory, key));
   if (chunk == 0) return false;
-  changetype<Entry>(searchChunk(chunk, key)).record = <u32>record;
+  changetype<Entry>(searchPlace(chunk, key)).record = <u32>record;
   return true;
 }
 

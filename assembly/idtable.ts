@@ -45,8 +45,16 @@ export function addEffect(header: usize, key: u32, oldRecord: usize): usize {
   return effect;
 }
 
-/** End of a transaction: no slot has an effect any more. */
-export function clearEffects(header: usize): void {
+/** What an effect makes of its slot is in force from here on. */
+export function commitEffect(header: usize, effect: usize): void {
+  const engine = changetype<Header>(header);
+  const place = changetype<Effect>(effect).key << 2;
+  store<u32>(engine.ids + place, changetype<Effect>(effect).newRecord);
+  store<u32>(engine.touched + place, 0);
+}
+
+/** Nothing comes of the transaction's effects. */
+export function dropEffects(header: usize): void {
   const engine = changetype<Header>(header);
   const count = engine.effectCount;
   for (let i: u32 = 0; i < count; i++) {

@@ -2,7 +2,7 @@
  * The end of what replaced layouts kept alive: dirty bits are carried on, and the rest goes back to the pools.
  */
 import { carryRecord } from "./carry";
-import { freeChunk } from "./chunks";
+import { linkChunk } from "./chunks";
 import { freeBitmap } from "./dirtybitmap";
 import { freeHeap } from "./heap";
 import { Header, Record } from "./layout";
@@ -24,10 +24,11 @@ export function carryRetired(header: usize, end: u32, after: usize): void {
 export function recycle(header: usize, end: u32): void {
   const engine = changetype<Header>(header);
   let head = engine.retiredHead;
+  let freeChunk = engine.freeChunk;
   for (; head != end; head = nextPlace(header, head)) {
     const word = load<u32>(engine.retired + (head << 2));
     if (isChunk(header, word)) {
-      freeChunk(header, word);
+      freeChunk = linkChunk(word, freeChunk);
     } else if (!isRecord(header, word)) {
       freeHeap(header, word);
     } else {
@@ -36,5 +37,6 @@ export function recycle(header: usize, end: u32): void {
       freeRecord(header, record);
     }
   }
+  engine.freeChunk = freeChunk;
   engine.retiredHead = end;
 }

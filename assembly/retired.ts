@@ -3,9 +3,9 @@
  * remembers how far its share reaches; when its last reader is gone, that share goes back to the pools.
  *
  * The lowest bit of a record's address tells what becomes of its dirty bitmap: 0 a successor has it, or
- * BITMAP_DIES. A window table is told by lying on the heap, above both pools.
+ * BITMAP_DIES. The rest is told by where it lies: chunks, records, this ring, and the heap with window tables.
  */
-import { CHUNK_BYTES, Header, RECORD_BYTES } from "./layout";
+import { Header } from "./layout";
 
 export const BITMAP_KEPT: u32 = 0;
 export const BITMAP_DIES: u32 = 1;
@@ -35,13 +35,13 @@ export function retireWindows(header: usize, table: usize): void {
 /** True if a word of the ring is a record and the fate of its bitmap. */
 export function isRecord(header: usize, word: u32): bool {
   const engine = changetype<Header>(header);
-  return word - engine.records < engine.recordCount * RECORD_BYTES;
+  return word - engine.records < engine.retired - engine.records;
 }
 
 /** True if a word of the ring is a chunk. */
 export function isChunk(header: usize, word: u32): bool {
   const engine = changetype<Header>(header);
-  return word - engine.chunks < engine.chunkCount * CHUNK_BYTES;
+  return word - engine.chunks < engine.records - engine.chunks;
 }
 
 /** Place after `at` in the ring. */

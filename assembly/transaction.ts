@@ -24,7 +24,7 @@ import { freeBitmap, useDirtyBitmap } from "./dirtybitmap";
 import { E2BIG, EBUSY, EEXIST, EINVAL, ENOMEM, OK } from "./errno";
 import { INSERTED, insertGfn, POOL_EMPTY, removeGfn, replaceGfn } from "./gfnindex";
 import { closeHva, insertHva, removeHva, replaceHva } from "./hvaindex";
-import { addEffect, clearEffects, effectOf, recordOf, setRecord, slotKey } from "./idtable";
+import { addEffect, commitEffect, dropEffects, effectOf, recordOf, slotKey } from "./idtable";
 import {
   ADDRESS_SPACES_MAX,
   COMMIT_CHANGED,
@@ -294,7 +294,7 @@ function rollback(header: usize, retiredTail: u32): void {
     }
     freeRecord(header, after);
   }
-  clearEffects(header);
+  dropEffects(header);
 }
 
 /**
@@ -305,30 +305,52 @@ function logEnds(before: usize, after: usize): bool {
   return after == 0 || changetype<Record>(after).bitmap != changetype<Record>(before).bitmap;
 }
 
-/** Put what the new layout replaces on the list of the retired; with `take`, tell which logs end. */
-function retireOld(header: usize, take: bool): void {
+/** Put the log of `record`, which ends, on the list of those that the caller takes. */
+function tellEnded(header: usize, record: usize): void {
+  const engine = changetype<Header>(header);
+  const shift = <u64>engine.pageShift;
+  const old = changetype<Record>(record);
+  const log = changetype<Region>(regionAt(header, engine.endedCount));
+  log.slot = old.slot;
+  log.flags = old.flags;
+  log.guestPhysAddr = old.baseGfn << shift;
+  log.memorySize = (<u64>old.npages) << shift;
+  log.userspaceAddr = old.bitmap;
+  engine.endedCount += 1;
+}
+
+/**
+ * Put what the new layout replaces on the list of the retired and what it brings into the id table; with `take`, tell
+ * which logs end. True if one does.
+ */
+function commitEffects(header: usize, take: bool): bool {
   const engine = changetype<Header>(header);
   const count = engine.effectCount;
-  const shift = <u64>engine.pageShift;
+  let ended = false;
   engine.endedCount = 0;
   for (let i: u32 = 0; i < count; i++) {
-    const effect = changetype<Effect>(effectAt(header, i));
-    const before: usize = effect.oldRecord;
-    if (before == 0 || before == <usize>effect.newRecord) continue;
-    if (!logEnds(before, effect.newRecord)) {
+    const effect = effectAt(header, i);
+    const before: usize = changetype<Effect>(effect).oldRecord;
+    const after: usize = changetype<Effect>(effect).newRecord;
+    commitEffect(header, effect);
+    if (before == 0 || before == after) continue;
+    if (!logEnds(before, after)) {
       retireRecord(header, before, BITMAP_KEPT);
       continue;
     }
+    ended = true;
     retireRecord(header, before, BITMAP_DIES);
-    if (!take) continue;
-    const old = changetype<Record>(before);
-    const log = changetype<Region>(regionAt(header, engine.endedCount));
-    log.slot = old.slot;
-    log.flags = old.flags;
-    log.guestPhysAddr = old.baseGfn << shift;
-    log.memorySize = (<u64>old.npages) << shift;
-    log.userspaceAddr = old.bitmap;
-    engine.endedCount += 1;
+    if (take) tellEnded(header, before);
+  }
+  return ended;
+}
+
+/** Carry the dirty bits of the logs that ended. */
+function carryEnded(header: usize, root: usize): void {
+  const count = changetype<Header>(header).effectCount;
+  for (let i: u32 = 0; i < count; i++) {
+    const effect = changetype<Effect>(effectAt(header, i));
+    if (logEnds(effect.oldRecord, effect.newRecord)) carryRecord(header, effect.oldRecord, root);
   }
 }
 
@@ -353,18 +375,13 @@ function publish(header: usize, mode: u32): void {
     for (let index = TABLE_MEMFDS; index < TABLES; index++) replaceWindows(header, root, index);
   }
   changetype<Root>(root).commit += 1;
-  const count = engine.effectCount;
-  retireOld(header, (mode & COMMIT_TAKE_DIRTY) != 0);
+  const ended = commitEffects(header, (mode & COMMIT_TAKE_DIRTY) != 0);
   if (mode & COMMIT_CHANGED) collectChanged(header, published, root);
   publishSpare(header);
   unstageWindows(header);
-  for (let i: u32 = 0; i < count; i++) {
-    const effect = changetype<Effect>(effectAt(header, i));
-    setRecord(header, effect.key, effect.newRecord);
-    // Readers of the old layout may still add to these bits: they are carried once more when it is recycled.
-    if (logEnds(effect.oldRecord, effect.newRecord)) carryRecord(header, effect.oldRecord, root);
-  }
-  clearEffects(header);
+  // Readers of the old layout may still add to these bits: they are carried once more when it is recycled.
+  if (ended) carryEnded(header, root);
+  engine.effectCount = 0;
 }
 
 /** Checks, net effects and the private layout of `count` staged entries. */
