@@ -94,11 +94,21 @@ export function padChunk(chunk: usize, from: u32): void {
   }
 }
 
-/** Put an entry at `index` of a chunk that has room. */
+function moveEntry(to: usize, from: usize): void {
+  const key = changetype<Entry>(from).key;
+  const rest = load<u64>(from, offsetof<Entry>("npages"));
+  changetype<Entry>(to).key = key;
+  store<u64>(to, rest, offsetof<Entry>("npages"));
+}
+
+/**
+ * Put an entry at `index` of a chunk that has room. The others move one by one here and in removeEntry: on average
+ * they are ten, and a call of memory.copy takes longer.
+ */
 export function insertEntry(chunk: usize, index: u32, key: u64, npages: u32, record: usize): void {
   const count = changetype<Chunk>(chunk).count;
   const entry = entryAt(chunk, index);
-  memory.copy(entry + ENTRY_BYTES, entry, (count - index) * ENTRY_BYTES);
+  for (let at = entryAt(chunk, count); at > entry; at -= ENTRY_BYTES) moveEntry(at, at - ENTRY_BYTES);
   changetype<Entry>(entry).key = key;
   changetype<Entry>(entry).npages = npages;
   changetype<Entry>(entry).record = <u32>record;
@@ -108,9 +118,9 @@ export function insertEntry(chunk: usize, index: u32, key: u64, npages: u32, rec
 /** Take the entry at `index` out. */
 export function removeEntry(chunk: usize, index: u32): void {
   const count = changetype<Chunk>(chunk).count - 1;
-  const entry = entryAt(chunk, index);
-  memory.copy(entry, entry + ENTRY_BYTES, (count - index) * ENTRY_BYTES);
-  changetype<Entry>(entryAt(chunk, count)).key = PADDING_KEY;
-  store<u64>(entryAt(chunk, count), 0, offsetof<Entry>("npages"));
+  const last = entryAt(chunk, count);
+  for (let at = entryAt(chunk, index); at < last; at += ENTRY_BYTES) moveEntry(at, at + ENTRY_BYTES);
+  changetype<Entry>(last).key = PADDING_KEY;
+  store<u64>(last, 0, offsetof<Entry>("npages"));
   changetype<Chunk>(chunk).count = count;
 }

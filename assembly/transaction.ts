@@ -139,9 +139,11 @@ function stageEntry(header: usize, entry: u32, version2: bool): i32 {
   return OK;
 }
 
-/** Delete and create of one and the same mapping, or there and back again, is nothing. */
-function dropNullEffects(header: usize): u32 {
+/** Delete and create of one and the same mapping, or there and back again, is nothing. The number of what is left. */
+function dropNullEffects(header: usize, entries: u32): u32 {
   const count = changetype<Header>(header).effectCount;
+  // It takes two entries.
+  if (count == entries) return count;
   let left: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
     const effect = changetype<Effect>(effectAt(header, i));
@@ -395,7 +397,7 @@ function build(header: usize, count: u32, version2: bool): i32 {
   const invalid = checkWindows(header);
   if (invalid != OK) return invalid;
   const windows = windowsDiffer(header, rootAt(header, changetype<Header>(header).activeRoot));
-  if (dropNullEffects(header) == 0 && !windows) return UNCHANGED;
+  if (dropNullEffects(header, count) == 0 && !windows) return UNCHANGED;
   let result = applyEffects(header, count);
   if (result != OK) return result;
   if (version2) result = bindMemfd(header, regionAt(header, 0));
