@@ -213,30 +213,39 @@ export function insideVcpu(reader: usize): bool {
   return (changetype<Reader>(reader).nesting & BY_VCPU) != 0;
 }
 
-/** True if the section is over: the innermost nesting was the only one. */
-function exit(reader: usize): bool {
+function depthOf(nesting: u64): u32 {
+  return <u32>nesting & <u32>DEPTH_MASK;
+}
+
+/** End the section whose innermost nesting is the only one. */
+function exitOutermost(reader: usize, nesting: u64): void {
   const line = changetype<Reader>(reader);
-  const nesting = line.nesting;
-  const depth = <u32>nesting & <u32>DEPTH_MASK;
-  if (depth != 1) {
-    if (depth != 0) line.nesting = nesting - 1;
-    return false;
-  }
   line.nesting = (nesting - 1) & ~OPENERS;
   unpinRoot(reader);
   wakeWriter(line.header, reader);
-  return true;
+}
+
+/** End the innermost nesting of several, or nothing if there is no section. */
+function exitNested(reader: usize, nesting: u64): void {
+  if (depthOf(nesting) != 0) changetype<Reader>(reader).nesting = nesting - 1;
 }
 
 /** End a section, or its innermost nesting. */
 export function exitSection(reader: usize): void {
-  inline.always(exit(reader));
+  const nesting = changetype<Reader>(reader).nesting;
+  if (depthOf(nesting) == 1) inline.always(exitOutermost(reader, nesting));
+  else exitNested(reader, nesting);
 }
 
 /** The same; insideVcpu from then on. */
 export function exitVcpu(reader: usize): bool {
-  if (inline.always(exit(reader))) return false;
   const line = changetype<Reader>(reader);
+  const nesting = line.nesting;
+  if (depthOf(nesting) == 1) {
+    inline.always(exitOutermost(reader, nesting));
+    return false;
+  }
+  exitNested(reader, nesting);
   if (line.nesting & MIXED) line.nesting &= ~OPENERS;
   return insideVcpu(reader);
 }
