@@ -34,8 +34,8 @@ export function searchChunk(chunk: usize, key: u64): usize {
 }
 
 /**
- * The same for a writer, which waits for each place before it goes on: of two steps that follow each other both
- * possible keys are loaded at once. A reader has the next lookup to do meanwhile, and would be slower by the loads.
+ * The same for writers and iterators, which wait for each place before they go on: of two steps that follow each other
+ * both possible keys are loaded at once. A lookup has the next one to overlap with, and would be slower by the loads.
  */
 export function searchPlace(chunk: usize, key: u64): usize {
   let entry = chunk + CHUNK_HEADER_BYTES;

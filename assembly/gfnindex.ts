@@ -3,7 +3,7 @@
  *
  * Mirrors slots->gfn_tree, kvm_check_memslot_overlap and search_memslots.
  */
-import { entryAt, PADDING_KEY, removeEntry, searchChunk, searchPlace } from "./chunks";
+import { entryAt, PADDING_KEY, removeEntry, searchPlace } from "./chunks";
 import { chunkAt, findChunk, firstKey, insertAt, ownChunk, raiseSeparator, settleChunk } from "./directory";
 import { Chunk, Directory, ENTRY_BYTES, Entry, Record } from "./layout";
 import { endGfn } from "./records";
@@ -62,7 +62,7 @@ export function replaceGfn(header: usize, directory: usize, record: usize): bool
 export function nextGfn(directory: usize, gfn: u64): usize {
   const count = changetype<Directory>(directory).chunkCount;
   let r = findChunk(directory, gfn);
-  const entry = searchChunk(chunkAt(directory, r), gfn);
+  const entry = searchPlace(chunkAt(directory, r), gfn);
   if (changetype<Entry>(entry).key == PADDING_KEY) return 0;
   if (changetype<Entry>(entry).key + changetype<Entry>(entry).npages > gfn) return entry;
   const place = placeOf(chunkAt(directory, r), entry) + 1;

@@ -6,7 +6,7 @@
  *
  * Mirrors slots->hva_tree and kvm_for_each_memslot_in_hva_range.
  */
-import { entryAt, removeEntry, searchChunk, searchPlace } from "./chunks";
+import { entryAt, removeEntry, searchPlace } from "./chunks";
 import { chunkAt, findChunk, insertAt, ownChunk, settleChunk } from "./directory";
 import { Chunk, Directory, ENTRY_BYTES, Entry, GROUP_CHUNKS, Header, Record } from "./layout";
 
@@ -101,7 +101,7 @@ export function closeHva(header: usize, directory: usize): void {
 export function nextHva(directory: usize, from: u64, start: u64, end: u64): usize {
   const count = changetype<Directory>(directory).chunkCount;
   let r = findChunk(directory, from);
-  let entry = searchChunk(chunkAt(directory, r), from);
+  let entry = searchPlace(chunkAt(directory, r), from);
   if (changetype<Entry>(entry).key < from) entry += ENTRY_BYTES;
   while (true) {
     const chunk = chunkAt(directory, r);

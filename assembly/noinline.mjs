@@ -5,15 +5,14 @@
  * memory.atomic.wait32. A call saves them, so the wait must sit in a function that needs nothing afterwards.
  *
  * The others for size: a writer, or a walk, calls them from several places, and each copy would be a tenth of a KB or
- * more. Not the searches of a commit, which is a twentieth faster with them inlined. What a vCPU runs has the same
- * instructions with and without.
+ * more. What a vCPU's lookup runs has the same instructions with and without.
  */
 import binaryen from "assemblyscript/binaryen";
 import { Transform } from "assemblyscript/transform";
 
 export const NAMES = {
   atomic: ["sleepOnWord"],
-  chunks: ["padChunk"],
+  chunks: ["padChunk", "searchPlace"],
   consumers: ["createLog", "nameAt"],
   dirtybitmap: ["fillPages", "freeBitmap", "useDirtyBitmap"],
   dirtylog: ["loggedRecord"],
