@@ -524,7 +524,8 @@ test("buffers that change their length are followed, up and down", async () => {
   vcpu.release();
 });
 
-test("a section that the wasm ABI has opened around the vCPU's own is believed, not guessed", async () => {
+/** A vCPU, guest memory in its sections, and the wasm functions for calls behind its back. */
+async function besideTheAbi() {
   const engine = await engineOf(region(0, 1, 1, 1));
   const host = new Uint8Array(8 * PAGE).fill(1, PAGE, 2 * PAGE).fill(2, 2 * PAGE, 3 * PAGE);
   const { module, memory } = engine.handle;
@@ -532,6 +533,11 @@ test("a section that the wasm ABI has opened around the vCPU's own is believed, 
   const raw = exports as Record<string, (reader: number) => number>;
   const vcpu = engine.vcpu();
   const guest = engine.guestMemory(host.buffer, { vcpu });
+  return { engine, raw, vcpu, guest };
+}
+
+test("a section that the wasm ABI has opened around the vCPU's own is believed, not guessed", async () => {
+  const { engine, raw, vcpu, guest } = await besideTheAbi();
   vcpu.enter();
   assert.is(guest.getUint8(PAGE), 1);
   vcpu.exit();
@@ -549,13 +555,7 @@ test("a section that the wasm ABI has opened around the vCPU's own is believed, 
 });
 
 test("a section that the wasm ABI has opened inside the vCPU's own outlives it, and ends unseen", async () => {
-  const engine = await engineOf(region(0, 1, 1, 1));
-  const host = new Uint8Array(8 * PAGE).fill(1, PAGE, 2 * PAGE).fill(2, 2 * PAGE, 3 * PAGE);
-  const { module, memory } = engine.handle;
-  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  const raw = exports as Record<string, (reader: number) => number>;
-  const vcpu = engine.vcpu();
-  const guest = engine.guestMemory(host.buffer, { vcpu });
+  const { engine, raw, vcpu, guest } = await besideTheAbi();
   for (const [before, after] of [
     [1, 2],
     [2, 1],
