@@ -17,18 +17,14 @@ import {
   DirtyRing,
   GATE_CLOSED,
   Header,
+  HURRY,
+  OWNERS_PER_THREAD,
   Reader,
   RING_OVERFLOW_MISSED,
   RING_OVERFLOW_TOLD,
+  ROOT_BITS,
+  WAIT_HURRY,
 } from "./layout";
-
-/**
- * The only wait: until the word at `address` is not `expected`, is notified, or `ns` nanoseconds are over. A
- * function of its own on purpose, see noinline.mjs.
- */
-function sleepOnWord(address: usize, expected: i32, ns: i64): void {
-  atomic.wait<i32>(address, expected, ns);
-}
 
 /**
  * Orders:      everything written into the private copies, before the pointer to them.
@@ -36,24 +32,15 @@ function sleepOnWord(address: usize, expected: i32, ns: i64): void {
  * Otherwise:   a reader could follow the new root into chunks and records that do not hold their content yet.
  * Checked by:  protocol model "publish before build", test/stress.
  *
- * An exchange in a loop, because a reaper may open the gate of a dead owner at the same time.
+ * An exchange in a loop, because others may change the bits of the root at the same time: a reaper opens the gate
+ * of a dead owner, a reader ends a hurry.
  */
 export function publishRoot(header: usize, root: usize): void {
-  if (ASC_FEATURE_THREADS) {
-    let word = atomic.load<u32>(header, offsetof<Header>("root"));
-    while (true) {
-      const seen = atomic.cmpxchg<u32>(
-        header,
-        word,
-        <u32>root | (word & GATE_CLOSED),
-        offsetof<Header>("root"),
-      );
-      if (seen == word) break;
-      word = seen;
-    }
-  } else {
-    const word = load<u32>(header, offsetof<Header>("root"));
-    store<u32>(header, <u32>root | (word & GATE_CLOSED), offsetof<Header>("root"));
+  let word = atomic.load<u32>(header, offsetof<Header>("root"));
+  while (true) {
+    const seen = atomic.cmpxchg<u32>(header, word, <u32>root | (word & ROOT_BITS), offsetof<Header>("root"));
+    if (seen == word) break;
+    word = seen;
   }
 }
 
@@ -65,72 +52,96 @@ export function publishRoot(header: usize, root: usize): void {
  * Checked by:  protocol model "gate ignored".
  */
 export function closeGate(header: usize): void {
-  if (ASC_FEATURE_THREADS) atomic.or<u32>(header, GATE_CLOSED, offsetof<Header>("root"));
-  else
-    store<u32>(header, load<u32>(header, offsetof<Header>("root")) | GATE_CLOSED, offsetof<Header>("root"));
+  atomic.or<u32>(header, GATE_CLOSED, offsetof<Header>("root"));
 }
 
 /**
- * Orders:      the publication, before the open gate; and wakes who waits for either.
- * Pairs with:  closeGate, sleepOnRoot.
+ * Orders:      the publication, before the open gate; and wakes who waits at it.
+ * Pairs with:  closeGate, sleepAtGate.
  * Otherwise:   vCPUs enter on the layout that the barrier was to end.
  * Checked by:  protocol model "gate opened before publication".
  */
 export function openGate(header: usize): void {
-  if (ASC_FEATURE_THREADS) {
-    atomic.and<u32>(header, ~GATE_CLOSED, offsetof<Header>("root"));
-    atomic.notify(header + offsetof<Header>("root"), -1);
-  } else {
-    store<u32>(header, load<u32>(header, offsetof<Header>("root")) & ~GATE_CLOSED, offsetof<Header>("root"));
-  }
+  atomic.and<u32>(header, ~GATE_CLOSED, offsetof<Header>("root"));
+  countOpening(header);
+}
+
+/** Have vCPUs wait before their next section. Only the writer's time depends on it, so it needs no owner. */
+export function beginHurry(header: usize): void {
+  atomic.or<u32>(header, HURRY, offsetof<Header>("root"));
+}
+
+/**
+ * Let the vCPUs go that a hurry holds. Any thread may, at any time; of several, one wakes them.
+ *
+ * Orders:      nothing: a vCPU that enters too early is a reader of the newest layout.
+ * Pairs with:  beginHurry, sleepAtGate.
+ * Otherwise:   vCPUs sleep HURRY_MS for nothing.
+ * Checked by:  protocol model "hurry without end".
+ */
+export function endHurry(header: usize): void {
+  atomic.cmpxchg<u32>(header, WAIT_HURRY, 0, offsetof<Header>("waiting"));
+  const word = atomic.and<u32>(header, ~HURRY, offsetof<Header>("root"));
+  if (word & HURRY) countOpening(header);
+}
+
+/**
+ * Orders:      the bit that is gone from the root, before the count; and wakes who sleeps at either gate.
+ * Pairs with:  observeOpenings, which comes before the look at the root.
+ * Otherwise:   a vCPU that has seen the bit goes to sleep behind the notify, and sleeps for its whole time.
+ * Checked by:  protocol model "opening not counted".
+ */
+export function countOpening(header: usize): void {
+  atomic.add<u32>(header, 1, offsetof<Header>("openings"));
+  atomic.notify(header + offsetof<Header>("openings"), -1);
+}
+
+/**
+ * Orders:      the count of openings, before the look at the root that finds a gate closed.
+ * Pairs with:  countOpening.
+ * Otherwise:   an opening between the two looks is slept through.
+ * Checked by:  protocol model "openings counted late".
+ */
+export function observeOpenings(header: usize): u32 {
+  return atomic.load<u32>(header, offsetof<Header>("openings"));
+}
+
+/**
+ * Sleep until there were more than `openings`, or `ms` are over. Spurious returns are legal. Not on the root: a
+ * publication behind a closed gate would wake all sleepers for nothing.
+ */
+export function sleepAtGate(header: usize, openings: u32, ms: i64): void {
+  sleepOnWord(header + offsetof<Header>("openings"), <i32>openings, ms * 1000000);
 }
 
 /** Take the gate for `owner`: a compare-and-swap, so that one thread has it. Pairs with releaseGate. */
 export function claimGate(header: usize, owner: u32): bool {
-  if (ASC_FEATURE_THREADS) return atomic.cmpxchg<u32>(header, 0, owner, offsetof<Header>("gateOwner")) == 0;
-  if (load<u32>(header, offsetof<Header>("gateOwner")) != 0) return false;
-  store<u32>(header, owner, offsetof<Header>("gateOwner"));
-  return true;
+  return atomic.cmpxchg<u32>(header, 0, owner, offsetof<Header>("gateOwner")) == 0;
 }
 
 /** Owner of the gate, 0 if it is open. Exact for the owner itself. */
 export function observeGate(header: usize): u32 {
-  if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("gateOwner"));
-  return load<u32>(header, offsetof<Header>("gateOwner"));
+  return atomic.load<u32>(header, offsetof<Header>("gateOwner"));
 }
 
 /** The gate is open and may be taken again. After openGate, so that no two owners meet. */
 export function releaseGate(header: usize): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(header, 0, offsetof<Header>("gateOwner"));
-  else store<u32>(header, 0, offsetof<Header>("gateOwner"));
-}
-
-/**
- * Sleep until the root word is no longer `word`, is notified, or `ms` are over. Spurious returns are legal.
- */
-export function sleepOnRoot(header: usize, word: u32, ms: i64): void {
-  if (ASC_FEATURE_THREADS) {
-    atomic.add<u32>(header, 1, offsetof<Header>("observers"));
-    sleepOnWord(header + offsetof<Header>("root"), <i32>word, ms * 1000000);
-    atomic.sub<u32>(header, 1, offsetof<Header>("observers"));
-  }
+  atomic.store<u32>(header, 0, offsetof<Header>("gateOwner"));
 }
 
 /**
  * Wake who waits for a publication. A count left behind by the dead costs a needless notify. Pairs with
- * sleepOnRoot.
+ * countObserver.
  */
 export function wakeObservers(header: usize): void {
-  if (ASC_FEATURE_THREADS) {
-    if (atomic.load<u32>(header, offsetof<Header>("observers")) != 0) {
-      atomic.notify(header + offsetof<Header>("root"), -1);
-    }
+  if (atomic.load<u32>(header, offsetof<Header>("observers")) != 0) {
+    atomic.notify(header + offsetof<Header>("root"), -1);
   }
 }
 
 /** Count this thread among the observers while it waits outside of wasm, `by` +1 or -1. */
 export function countObserver(header: usize, by: i32): void {
-  if (ASC_FEATURE_THREADS) atomic.add<u32>(header, <u32>by, offsetof<Header>("observers"));
+  atomic.add<u32>(header, <u32>by, offsetof<Header>("observers"));
 }
 
 /**
@@ -140,11 +151,10 @@ export function countObserver(header: usize, by: i32): void {
  * Otherwise:   see pinRoot.
  * Checked by:  protocol model "no second look at the root".
  *
- * The word has the gate in its lowest bit; publishedRoot in publish.ts takes it off.
+ * The word has ROOT_BITS besides; publishedRoot takes them off.
  */
 export function observeRoot(header: usize): u32 {
-  if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("root"));
-  return load<u32>(header, offsetof<Header>("root"));
+  return atomic.load<u32>(header, offsetof<Header>("root"));
 }
 
 /**
@@ -155,8 +165,7 @@ export function observeRoot(header: usize): u32 {
  * Checked by:  protocol model "pin after look", test/stress --break grace.
  */
 export function pinRoot(reader: usize, root: usize): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(reader, <u32>root, offsetof<Reader>("pin"));
-  else store<u32>(reader, <u32>root, offsetof<Reader>("pin"));
+  atomic.store<u32>(reader, <u32>root, offsetof<Reader>("pin"));
 }
 
 /**
@@ -166,8 +175,7 @@ export function pinRoot(reader: usize, root: usize): void {
  * Checked by:  protocol model "unpin early".
  */
 export function unpinRoot(reader: usize): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(reader, 0, offsetof<Reader>("pin"));
-  else store<u32>(reader, 0, offsetof<Reader>("pin"));
+  atomic.store<u32>(reader, 0, offsetof<Reader>("pin"));
 }
 
 /**
@@ -185,8 +193,7 @@ export function ownPin(reader: usize): usize {
  * Checked by:  protocol model "no grace period".
  */
 export function observePin(reader: usize): usize {
-  if (ASC_FEATURE_THREADS) return atomic.load<u32>(reader, offsetof<Reader>("pin"));
-  return load<u32>(reader, offsetof<Reader>("pin"));
+  return atomic.load<u32>(reader, offsetof<Reader>("pin"));
 }
 
 /**
@@ -196,10 +203,7 @@ export function observePin(reader: usize): usize {
  * Checked by:  protocol model "claim without compare".
  */
 export function claimOwner(reader: usize, owner: u32): bool {
-  if (ASC_FEATURE_THREADS) return atomic.cmpxchg<u32>(reader, 0, owner, offsetof<Reader>("owner")) == 0;
-  if (load<u32>(reader, offsetof<Reader>("owner")) != 0) return false;
-  store<u32>(reader, owner, offsetof<Reader>("owner"));
-  return true;
+  return atomic.cmpxchg<u32>(reader, 0, owner, offsetof<Reader>("owner")) == 0;
 }
 
 /**
@@ -209,28 +213,17 @@ export function claimOwner(reader: usize, owner: u32): bool {
  * Checked by:  protocol model "reap without compare".
  */
 export function inheritOwner(reader: usize, dead: u32, owner: u32): bool {
-  if (ASC_FEATURE_THREADS) {
-    return atomic.cmpxchg<u32>(reader, dead, owner, offsetof<Reader>("owner")) == dead;
-  }
-  if (load<u32>(reader, offsetof<Reader>("owner")) != dead) return false;
-  store<u32>(reader, owner, offsetof<Reader>("owner"));
-  return true;
+  return atomic.cmpxchg<u32>(reader, dead, owner, offsetof<Reader>("owner")) == dead;
 }
 
 /** The same for the gate that a dead thread has closed. Pairs with claimGate. */
 export function inheritGate(header: usize, dead: u32, owner: u32): bool {
-  if (ASC_FEATURE_THREADS) {
-    return atomic.cmpxchg<u32>(header, dead, owner, offsetof<Header>("gateOwner")) == dead;
-  }
-  if (load<u32>(header, offsetof<Header>("gateOwner")) != dead) return false;
-  store<u32>(header, owner, offsetof<Header>("gateOwner"));
-  return true;
+  return atomic.cmpxchg<u32>(header, dead, owner, offsetof<Header>("gateOwner")) == dead;
 }
 
 /** Owner token of a line. A stale answer only sends a claim to the next line. Pairs with claimOwner. */
 export function observeOwner(reader: usize): u32 {
-  if (ASC_FEATURE_THREADS) return atomic.load<u32>(reader, offsetof<Reader>("owner"));
-  return load<u32>(reader, offsetof<Reader>("owner"));
+  return atomic.load<u32>(reader, offsetof<Reader>("owner"));
 }
 
 /**
@@ -240,16 +233,15 @@ export function observeOwner(reader: usize): u32 {
  * Checked by:  protocol model "release before unpin".
  */
 export function releaseOwner(reader: usize): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(reader, 0, offsetof<Reader>("owner"));
-  else store<u32>(reader, 0, offsetof<Reader>("owner"));
+  atomic.store<u32>(reader, 0, offsetof<Reader>("owner"));
 }
 
-/** A new owner token; an add, so that no two threads get the same. */
+/** A new owner token; an add, so that no two threads get the same. The last one is followed by 0, not by the first. */
 export function newOwner(header: usize): u32 {
-  if (ASC_FEATURE_THREADS) return atomic.add<u32>(header, 1, offsetof<Header>("owners")) + 1;
-  const owner = load<u32>(header, offsetof<Header>("owners")) + 1;
-  store<u32>(header, owner, offsetof<Header>("owners"));
-  return owner;
+  const last = atomic.add<u32>(header, OWNERS_PER_THREAD, offsetof<Header>("owners"));
+  if (last < u32.MAX_VALUE - OWNERS_PER_THREAD) return last + OWNERS_PER_THREAD;
+  atomic.sub<u32>(header, OWNERS_PER_THREAD, offsetof<Header>("owners"));
+  return 0;
 }
 
 /**
@@ -258,19 +250,15 @@ export function newOwner(header: usize): u32 {
  * Orders:      the first vCPU, and the capability that must come before it.
  * Pairs with:  itself: one word, one compare-and-swap.
  * Otherwise:   both succeed, and the vCPU has no ring although all writes go to rings.
- * Checked by:  test/unit/dirty-death.test.ts.
+ * Checked by:  test/unit/dirty/dirty-death.test.ts.
  */
 export function decideDirtyRing(header: usize, choice: u32): u32 {
-  if (ASC_FEATURE_THREADS) return atomic.cmpxchg<u32>(header, 0, choice, offsetof<Header>("dirtyRing"));
-  const before = load<u32>(header, offsetof<Header>("dirtyRing"));
-  if (before == 0) store<u32>(header, choice, offsetof<Header>("dirtyRing"));
-  return before;
+  return atomic.cmpxchg<u32>(header, 0, choice, offsetof<Header>("dirtyRing"));
 }
 
 /** What was decided, 0 if nothing was yet. Pairs with decideDirtyRing. */
 export function observeDirtyRing(header: usize): u32 {
-  if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("dirtyRing"));
-  return load<u32>(header, offsetof<Header>("dirtyRing"));
+  return atomic.load<u32>(header, offsetof<Header>("dirtyRing"));
 }
 
 /**
@@ -280,18 +268,14 @@ export function observeDirtyRing(header: usize): u32 {
  * Checked by:  protocol model "no lock".
  */
 export function tryLockWriter(header: usize, owner: u32): bool {
-  if (ASC_FEATURE_THREADS) return atomic.cmpxchg<u32>(header, 0, owner, offsetof<Header>("lock")) == 0;
-  if (load<u32>(header, offsetof<Header>("lock")) != 0) return false;
-  store<u32>(header, owner, offsetof<Header>("lock"));
-  return true;
+  return atomic.cmpxchg<u32>(header, 0, owner, offsetof<Header>("lock")) == 0;
 }
 
 /**
  * Holder of the lock. Exact for the holder itself; for others it may be old, which only costs another try.
  */
 export function observeLock(header: usize): u32 {
-  if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("lock"));
-  return load<u32>(header, offsetof<Header>("lock"));
+  return atomic.load<u32>(header, offsetof<Header>("lock"));
 }
 
 /**
@@ -301,23 +285,17 @@ export function observeLock(header: usize): u32 {
  * Checked by:  protocol model "unlock before recycle".
  */
 export function unlockWriter(header: usize): void {
-  if (ASC_FEATURE_THREADS) {
-    atomic.store<u32>(header, 0, offsetof<Header>("lock"));
-    if (atomic.load<u32>(header, offsetof<Header>("lockWaiters")) != 0) {
-      atomic.notify(header + offsetof<Header>("lock"), 1);
-    }
-  } else {
-    store<u32>(header, 0, offsetof<Header>("lock"));
+  atomic.store<u32>(header, 0, offsetof<Header>("lock"));
+  if (atomic.load<u32>(header, offsetof<Header>("lockWaiters")) != 0) {
+    atomic.notify(header + offsetof<Header>("lock"), 1);
   }
 }
 
 /** Sleep until the lock is free, is notified, or `ms` are over. Spurious returns are legal. */
 export function sleepOnLock(header: usize, holder: u32, ms: i64): void {
-  if (ASC_FEATURE_THREADS) {
-    atomic.add<u32>(header, 1, offsetof<Header>("lockWaiters"));
-    sleepOnWord(header + offsetof<Header>("lock"), <i32>holder, ms * 1000000);
-    atomic.sub<u32>(header, 1, offsetof<Header>("lockWaiters"));
-  }
+  atomic.add<u32>(header, 1, offsetof<Header>("lockWaiters"));
+  sleepOnWord(header + offsetof<Header>("lock"), <i32>holder, ms * 1000000);
+  atomic.sub<u32>(header, 1, offsetof<Header>("lockWaiters"));
 }
 
 /**
@@ -327,23 +305,17 @@ export function sleepOnLock(header: usize, holder: u32, ms: i64): void {
  * Checked by:  protocol model "recovery skipped".
  */
 export function orphanLock(header: usize, dead: u32): void {
-  if (ASC_FEATURE_THREADS) {
-    if (atomic.load<u32>(header, offsetof<Header>("lock")) == dead) {
-      atomic.store<u32>(header, 1, offsetof<Header>("orphaned"));
-      atomic.cmpxchg<u32>(header, dead, 0, offsetof<Header>("lock"));
-    }
-    // Even if the dead thread did not hold it: it may have died between giving it back and saying so.
-    atomic.notify(header + offsetof<Header>("lock"), 1);
-  } else if (load<u32>(header, offsetof<Header>("lock")) == dead) {
-    store<u32>(header, 1, offsetof<Header>("orphaned"));
-    store<u32>(header, 0, offsetof<Header>("lock"));
+  if (atomic.load<u32>(header, offsetof<Header>("lock")) == dead) {
+    atomic.store<u32>(header, 1, offsetof<Header>("orphaned"));
+    atomic.cmpxchg<u32>(header, dead, 0, offsetof<Header>("lock"));
   }
+  // Even if the dead thread did not hold it: it may have died between giving it back and saying so.
+  atomic.notify(header + offsetof<Header>("lock"), 1);
 }
 
 /** Holder of the lock: true if the notebook must be rebuilt. Pairs with orphanLock. */
 export function observeOrphan(header: usize): bool {
-  if (ASC_FEATURE_THREADS) return atomic.load<u32>(header, offsetof<Header>("orphaned")) != 0;
-  return load<u32>(header, offsetof<Header>("orphaned")) != 0;
+  return atomic.load<u32>(header, offsetof<Header>("orphaned")) != 0;
 }
 
 /**
@@ -354,47 +326,58 @@ export function observeOrphan(header: usize): bool {
  * Checked by:  protocol model "recovery marked done first".
  */
 export function clearOrphan(header: usize): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(header, 0, offsetof<Header>("orphaned"));
-  else store<u32>(header, 0, offsetof<Header>("orphaned"));
+  atomic.store<u32>(header, 0, offsetof<Header>("orphaned"));
 }
 
 /** Ask a vCPU to leave its section soon. It may see the request late, which only delays the writer. */
 export function postRequest(reader: usize, request: u32): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(reader, request, offsetof<Reader>("request"));
-  else store<u32>(reader, request, offsetof<Reader>("request"));
+  atomic.store<u32>(reader, request, offsetof<Reader>("request"));
 }
 
 /** Pairs with postRequest. */
 export function observeRequest(reader: usize): u32 {
-  if (ASC_FEATURE_THREADS) return atomic.load<u32>(reader, offsetof<Reader>("request"));
-  return load<u32>(reader, offsetof<Reader>("request"));
+  return atomic.load<u32>(reader, offsetof<Reader>("request"));
 }
 
 /**
- * Orders:      the store of "a writer sleeps", before its last look at the pin (in the wait itself).
- * Pairs with:  wakeWriter, which looks at the word after the pin was cleared.
- * Otherwise:   a lost wake-up; the wait is bounded, so it costs one step of the wait and nothing more.
- * Checked by:  protocol model "lost wake-up".
+ * Orders:      the store of WAIT_ASLEEP, before the last look at the pin (in the wait itself); of WAIT_HURRY, before
+ *              one more look at all pins.
+ * Pairs with:  observeWait, which looks at the word after the pin was cleared.
+ * Otherwise:   a lost wake-up; each wait is bounded, so it costs one step of the wait and nothing more.
+ * Checked by:  protocol model "lost wake-up", "hurry announced unseen".
  */
 export function announceWait(header: usize, waiting: u32): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(header, waiting, offsetof<Header>("waiting"));
-  else store<u32>(header, waiting, offsetof<Header>("waiting"));
+  atomic.store<u32>(header, waiting, offsetof<Header>("waiting"));
 }
 
-/** Wake the writer that sleeps on this reader's pin, if there is one. Pairs with announceWait. */
-export function wakeWriter(header: usize, reader: usize): void {
-  if (ASC_FEATURE_THREADS) {
-    if (atomic.load<u32>(header, offsetof<Header>("waiting")) != 0) {
-      atomic.notify(reader + offsetof<Reader>("pin"), -1);
-    }
-  }
+/**
+ * Whether a writer waits, and how: WAIT_*.
+ *
+ * Orders:      the pin that has changed, before this look, and the look at the other pins behind it.
+ * Pairs with:  announceWait.
+ * Otherwise:   the last reader leaves and nobody ends the hurry: vCPUs sleep HURRY_MS for nothing.
+ * Checked by:  protocol model "hurry that nobody ends".
+ */
+export function observeWait(header: usize): u32 {
+  return atomic.load<u32>(header, offsetof<Header>("waiting"));
+}
+
+/** Wake the writer that sleeps on this reader's pin, if there is one. Pairs with sleepOnPin. */
+export function wakeWriter(reader: usize): void {
+  atomic.notify(reader + offsetof<Reader>("pin"), -1);
 }
 
 /** Sleep until the pin is no longer `root`, is notified, or `ms` are over. Spurious returns are legal. */
 export function sleepOnPin(reader: usize, root: usize, ms: i64): void {
-  if (ASC_FEATURE_THREADS) {
-    sleepOnWord(reader + offsetof<Reader>("pin"), <i32>root, ms * 1000000);
-  }
+  sleepOnWord(reader + offsetof<Reader>("pin"), <i32>root, ms * 1000000);
+}
+
+/**
+ * The only wait: until the word at `address` is not `expected`, is notified, or `ns` nanoseconds are over. A
+ * function of its own on purpose, see noinline.mjs.
+ */
+function sleepOnWord(address: usize, expected: i32, ns: i64): void {
+  atomic.wait<i32>(address, expected, ns);
 }
 
 /**
@@ -408,34 +391,83 @@ export function sleepOnPin(reader: usize, root: usize, ms: i64): void {
 export function markDirtyBit(bitmap: usize, page: u32): void {
   const word = bitmap + ((page >> 5) << 2);
   const bit: u32 = 1 << (page & 31);
-  if (ASC_FEATURE_THREADS) atomic.or<u32>(word, bit);
-  else store<u32>(word, load<u32>(word) | bit);
+  atomic.or<u32>(word, bit);
+}
+
+/**
+ * Dirty bits, or entries of a ring, were taken, and their pages are looked at next.
+ *
+ * Orders:      the taking, before the new epoch, before the harvester's look at the pages.
+ * Pairs with:  observeDirtyEpoch, by a vCPU that marks a page once, ahead of its writes.
+ * Otherwise:   the epoch moves; a vCPU looks at it and sets its bit; the bit is taken and the page copied; the vCPU
+ *              writes the page, finds the epoch as it was and marks nothing. The write is in no harvest.
+ * Checked by:  epoch model "epoch after taking", "epoch before the look at the page", test/dirty.
+ */
+export function advanceDirtyEpoch(header: usize): void {
+  atomic.add<u32>(header, 1, offsetof<Header>("dirtyEpoch"));
+}
+
+/**
+ * The epoch, behind all that the line's thread has written so far. The pin is stored once more as it is: a store of
+ * this order, to a word that nobody else writes, between the guest's plain writes and the look.
+ *
+ * Orders:      the guest's writes, before the look at the epoch; before the first mark, the look before the mark.
+ * Pairs with:  advanceDirtyEpoch.
+ * Otherwise:   the look is early, while the writes are on their way: the harvester takes the bit and copies the page
+ *              without them, and the vCPU has seen the old epoch and marks nothing.
+ * Checked by:  epoch model "store before the look", "writes before the look", "look before the first mark",
+ *              test/dirty.
+ */
+export function observeDirtyEpoch(header: usize, reader: usize): u32 {
+  atomic.store<u32>(reader, load<u32>(reader, offsetof<Reader>("pin")), offsetof<Reader>("pin"));
+  return atomic.load<u32>(header, offsetof<Header>("dirtyEpoch"));
+}
+
+/** The epoch when a section begins, before its first write. It may be stale: the section's end looks again. */
+export function dirtyEpochNow(header: usize): u32 {
+  return atomic.load<u32>(header, offsetof<Header>("dirtyEpoch"));
+}
+
+/**
+ * A line's TLB is released.
+ *
+ * Orders:      the line's `tlb`, which is 0 now, before the flag.
+ * Pairs with:  observeSpareTlbs, of whoever holds the lock next.
+ * Otherwise:   the memory is kept until the line has a TLB again, and no longer.
+ * Checked by:  test/unit/read/tlb.test.ts.
+ */
+export function noteSpareTlb(header: usize): void {
+  atomic.store<u32>(header, 1, offsetof<Header>("spareTlbs"));
+}
+
+/** Pairs with noteSpareTlb; a stale value only delays the freeing. */
+export function observeSpareTlbs(header: usize): bool {
+  return atomic.load<u32>(header, offsetof<Header>("spareTlbs")) != 0;
+}
+
+/** Before the look at the lines, so that one that is released meanwhile is found next time. */
+export function clearSpareTlbs(header: usize): void {
+  atomic.store<u32>(header, 0, offsetof<Header>("spareTlbs"));
 }
 
 /** Take 64 bits and leave none: one exchange per word, as KVM's xchg. Pairs with markDirtyBit. */
 export function takeDirtyWord(word: usize): u64 {
-  if (ASC_FEATURE_THREADS) return atomic.xchg<u64>(word, 0);
-  const bits = load<u64>(word);
-  store<u64>(word, 0);
-  return bits;
+  return atomic.xchg<u64>(word, 0);
 }
 
 /** Look at 64 bits. A bit set meanwhile is found by the next look. Pairs with markDirtyBit. */
 export function observeDirtyWord(word: usize): u64 {
-  if (ASC_FEATURE_THREADS) return atomic.load<u64>(word);
-  return load<u64>(word);
+  return atomic.load<u64>(word);
 }
 
 /** Clear the bits of `mask` and leave those set meanwhile. Pairs with markDirtyBit. */
 export function clearDirtyWord(word: usize, mask: u64): void {
-  if (ASC_FEATURE_THREADS) atomic.and<u64>(word, ~mask);
-  else store<u64>(word, load<u64>(word) & ~mask);
+  atomic.and<u64>(word, ~mask);
 }
 
 /** Set the bits of `mask`; markDirtyBit may set others meanwhile. Pairs with takeDirtyWord. */
 export function mergeDirtyWord(word: usize, mask: u64): void {
-  if (ASC_FEATURE_THREADS) atomic.or<u64>(word, mask);
-  else store<u64>(word, load<u64>(word) | mask);
+  atomic.or<u64>(word, mask);
 }
 
 /**
@@ -445,8 +477,7 @@ export function mergeDirtyWord(word: usize, mask: u64): void {
  * Checked by:  ring model "write before mark", "entry before its state", test/dirty.
  */
 export function publishDirtyGfn(entry: usize): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(entry, DIRTY_GFN_DIRTY);
-  else store<u32>(entry, DIRTY_GFN_DIRTY);
+  atomic.store<u32>(entry, DIRTY_GFN_DIRTY);
 }
 
 /**
@@ -459,9 +490,7 @@ export function publishDirtyGfn(entry: usize): void {
  * Checked by:  ring model "keep by read-modify-write", test/dirty.
  */
 export function keepDirtyGfn(entry: usize): bool {
-  if (ASC_FEATURE_THREADS)
-    return atomic.cmpxchg<u32>(entry, DIRTY_GFN_DIRTY, DIRTY_GFN_DIRTY) == DIRTY_GFN_DIRTY;
-  return load<u32>(entry) == DIRTY_GFN_DIRTY;
+  return atomic.cmpxchg<u32>(entry, DIRTY_GFN_DIRTY, DIRTY_GFN_DIRTY) == DIRTY_GFN_DIRTY;
 }
 
 /**
@@ -473,16 +502,12 @@ export function keepDirtyGfn(entry: usize): bool {
  * Checked by:  test/dirty.
  */
 export function harvestDirtyGfn(entry: usize): u32 {
-  if (ASC_FEATURE_THREADS) return atomic.cmpxchg<u32>(entry, DIRTY_GFN_DIRTY, DIRTY_GFN_HARVESTED);
-  const state = load<u32>(entry);
-  if (state == DIRTY_GFN_DIRTY) store<u32>(entry, DIRTY_GFN_HARVESTED);
-  return state;
+  return atomic.cmpxchg<u32>(entry, DIRTY_GFN_DIRTY, DIRTY_GFN_HARVESTED);
 }
 
-/** State of an entry; late is late. Pairs with publishDirtyGfn, freeDirtyGfn. */
+/** State of an entry; a stale state only delays the reader. Pairs with publishDirtyGfn, freeDirtyGfn. */
 export function observeDirtyGfn(entry: usize): u32 {
-  if (ASC_FEATURE_THREADS) return atomic.load<u32>(entry);
-  return load<u32>(entry);
+  return atomic.load<u32>(entry);
 }
 
 /**
@@ -491,29 +516,25 @@ export function observeDirtyGfn(entry: usize): u32 {
  * Orders:      before advanceReset, which lets the vCPU use the entry again.
  * Pairs with:  observeReset.
  * Otherwise:   the vCPU's new entry is freed in place of the old one, and a dirty page is lost.
- * Checked by:  ring model "free before the advance", test/unit/dirty-death.test.ts.
+ * Checked by:  ring model "free before the advance", test/unit/dirty/dirty-death.test.ts.
  */
 export function freeDirtyGfn(entry: usize): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(entry, 0);
-  else store<u32>(entry, 0);
+  atomic.store<u32>(entry, 0);
 }
 
 /** Entries reset so far; those before are free. Late only makes the ring look full. Pairs with advanceReset. */
 export function observeReset(ring: usize): u32 {
-  if (ASC_FEATURE_THREADS) return atomic.load<u32>(ring, offsetof<DirtyRing>("resetIndex"));
-  return load<u32>(ring, offsetof<DirtyRing>("resetIndex"));
+  return atomic.load<u32>(ring, offsetof<DirtyRing>("resetIndex"));
 }
 
 /** Entries before `index` are free. Pairs with observeReset. */
 export function advanceReset(ring: usize, index: u32): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(ring, index, offsetof<DirtyRing>("resetIndex"));
-  else store<u32>(ring, index, offsetof<DirtyRing>("resetIndex"));
+  atomic.store<u32>(ring, index, offsetof<DirtyRing>("resetIndex"));
 }
 
-/** Entries pushed so far, exact for the vCPU itself; for others late is late. Pairs with advanceDirty. */
+/** Entries pushed so far: exact for the vCPU itself, for others perhaps too few. Pairs with advanceDirty. */
 export function observeDirty(ring: usize): u32 {
-  if (ASC_FEATURE_THREADS) return atomic.load<u32>(ring, offsetof<DirtyRing>("dirtyIndex"));
-  return load<u32>(ring, offsetof<DirtyRing>("dirtyIndex"));
+  return atomic.load<u32>(ring, offsetof<DirtyRing>("dirtyIndex"));
 }
 
 /**
@@ -522,11 +543,10 @@ export function observeDirty(ring: usize): u32 {
  * Orders:      publishDirtyGfn, before it.
  * Pairs with:  observeDirty of whoever finds a free entry before the index: a reset has died behind it.
  * Otherwise:   an entry that is about to be published is taken for one that was reset, and passed over.
- * Checked by:  ring model "state before the count", test/unit/dirty-death.test.ts.
+ * Checked by:  ring model "state before the count", test/unit/dirty/dirty-death.test.ts.
  */
 export function advanceDirty(ring: usize, index: u32): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(ring, index, offsetof<DirtyRing>("dirtyIndex"));
-  else store<u32>(ring, index, offsetof<DirtyRing>("dirtyIndex"));
+  atomic.store<u32>(ring, index, offsetof<DirtyRing>("dirtyIndex"));
 }
 
 /** The overflow word of a ring's vCPU. */
@@ -545,19 +565,15 @@ export function overflowOfOthers(header: usize): usize {
  * Orders:      the guest's write, before the word.
  * Pairs with:  tellOverflow.
  * Otherwise:   the harvester copies all pages before the write is visible, and hears of it never again.
- * Checked by:  ring model "overflow is noted", test/unit/dirtyring.test.ts.
+ * Checked by:  ring model "overflow is noted", test/unit/dirty/dirtyring.test.ts.
  */
 export function noteOverflow(word: usize): void {
-  if (ASC_FEATURE_THREADS) atomic.store<u32>(word, RING_OVERFLOW_MISSED);
-  else store<u32>(word, RING_OVERFLOW_MISSED);
+  atomic.store<u32>(word, RING_OVERFLOW_MISSED);
 }
 
 /** True if writes were missed since the last clearOverflow; a harvester knows of them from now on. */
 export function tellOverflow(word: usize): bool {
-  if (ASC_FEATURE_THREADS) return atomic.cmpxchg<u32>(word, RING_OVERFLOW_MISSED, RING_OVERFLOW_TOLD) != 0;
-  const state = load<u32>(word);
-  if (state == RING_OVERFLOW_MISSED) store<u32>(word, RING_OVERFLOW_TOLD);
-  return state != 0;
+  return atomic.cmpxchg<u32>(word, RING_OVERFLOW_MISSED, RING_OVERFLOW_TOLD) != 0;
 }
 
 /**
@@ -566,9 +582,8 @@ export function tellOverflow(word: usize): bool {
  * Orders:      nothing but itself: a compare-and-swap, so that what was missed since stays.
  * Pairs with:  tellOverflow, noteOverflow.
  * Otherwise:   writes that were missed after the harvest are forgotten with those before it.
- * Checked by:  ring model "overflow is cleared by compare", test/unit/dirtyring.test.ts.
+ * Checked by:  ring model "overflow is cleared by compare", test/unit/dirty/dirtyring.test.ts.
  */
 export function clearOverflow(word: usize): void {
-  if (ASC_FEATURE_THREADS) atomic.cmpxchg<u32>(word, RING_OVERFLOW_TOLD, 0);
-  else if (load<u32>(word) == RING_OVERFLOW_TOLD) store<u32>(word, 0);
+  atomic.cmpxchg<u32>(word, RING_OVERFLOW_TOLD, 0);
 }

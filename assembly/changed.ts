@@ -11,6 +11,41 @@ import { asIdOf, endGfn } from "./records";
 import { directoryOf, gfnIndexOf } from "./roots";
 import { effectAt } from "./staging";
 
+/**
+ * Fill the staging area with the ranges that differ between the layouts `before` and `after`; both are
+ * closed.
+ */
+export function collectChanged(header: usize, before: usize, after: usize): void {
+  const engine = changetype<Header>(header);
+  engine.changedCount = 0;
+  const count = engine.effectCount;
+  for (let i: u32 = 0; i < count; i++) {
+    const effect = changetype<Effect>(effectAt(header, i));
+    if (effect.oldRecord == effect.newRecord) continue;
+    const asId = asIdOf(effect.oldRecord != 0 ? effect.oldRecord : effect.newRecord);
+    const oldIndex = directoryOf(before, gfnIndexOf(asId));
+    const newIndex = directoryOf(after, gfnIndexOf(asId));
+    if (effect.oldRecord != 0) compareRange(header, asId, oldIndex, newIndex, effect.oldRecord);
+    if (effect.newRecord != 0) compareRange(header, asId, oldIndex, newIndex, effect.newRecord);
+  }
+}
+
+/** Compare two layouts of an address space over the frames of `record`. */
+function compareRange(header: usize, asId: u32, before: usize, after: usize, record: usize): void {
+  const shift = <u64>changetype<Header>(header).pageShift;
+  const end = endGfn(record);
+  let gfn = changetype<Record>(record).baseGfn;
+  while (gfn < end) {
+    const oldEntry = nextGfn(before, gfn);
+    const newEntry = nextGfn(after, gfn);
+    const oldRecord = covering(oldEntry, gfn);
+    const newRecord = covering(newEntry, gfn);
+    const next = min(pieceEnd(oldEntry, gfn, end), pieceEnd(newEntry, gfn, end));
+    if (!sameMapping(oldRecord, newRecord, gfn, shift)) emit(header, asId, gfn, next);
+    gfn = next;
+  }
+}
+
 /** Record of `entry` if it maps `gfn`, else 0. */
 function covering(entry: usize, gfn: u64): usize {
   return entry != 0 && changetype<Entry>(entry).key <= gfn ? <usize>changetype<Entry>(entry).record : 0;
@@ -56,39 +91,4 @@ function emit(header: usize, asId: u32, start: u64, end: u64): void {
   range.memorySize = (end - start) << shift;
   range.userspaceAddr = 0;
   engine.changedCount = count + 1;
-}
-
-/** Compare two layouts of an address space over the frames of `record`. */
-function compareRange(header: usize, asId: u32, before: usize, after: usize, record: usize): void {
-  const shift = <u64>changetype<Header>(header).pageShift;
-  const end = endGfn(record);
-  let gfn = changetype<Record>(record).baseGfn;
-  while (gfn < end) {
-    const oldEntry = nextGfn(before, gfn);
-    const newEntry = nextGfn(after, gfn);
-    const oldRecord = covering(oldEntry, gfn);
-    const newRecord = covering(newEntry, gfn);
-    const next = min(pieceEnd(oldEntry, gfn, end), pieceEnd(newEntry, gfn, end));
-    if (!sameMapping(oldRecord, newRecord, gfn, shift)) emit(header, asId, gfn, next);
-    gfn = next;
-  }
-}
-
-/**
- * Fill the staging area with the ranges that differ between the layouts `before` and `after`; both are
- * closed.
- */
-export function collectChanged(header: usize, before: usize, after: usize): void {
-  const engine = changetype<Header>(header);
-  engine.changedCount = 0;
-  const count = engine.effectCount;
-  for (let i: u32 = 0; i < count; i++) {
-    const effect = changetype<Effect>(effectAt(header, i));
-    if (effect.oldRecord == effect.newRecord) continue;
-    const asId = asIdOf(effect.oldRecord != 0 ? effect.oldRecord : effect.newRecord);
-    const oldIndex = directoryOf(before, gfnIndexOf(asId));
-    const newIndex = directoryOf(after, gfnIndexOf(asId));
-    if (effect.oldRecord != 0) compareRange(header, asId, oldIndex, newIndex, effect.oldRecord);
-    if (effect.newRecord != 0) compareRange(header, asId, oldIndex, newIndex, effect.newRecord);
-  }
 }

@@ -11,14 +11,10 @@
  * by node.
  */
 import { CHUNK_BYTES, CHUNK_ENTRIES, CHUNK_HEADER_BYTES, Chunk, ENTRY_BYTES, Entry, Header } from "./layout";
+import { isChunk } from "./retired";
 
 /** Key of the padding; no gfn and no host page reaches it. */
 export const PADDING_KEY: u64 = u64.MAX_VALUE;
-
-/** Address of entry `index`. */
-export function entryAt(chunk: usize, index: u32): usize {
-  return chunk + CHUNK_HEADER_BYTES + index * ENTRY_BYTES;
-}
 
 /**
  * The last entry whose key is <= `key`, or entry 0. `select` and never `if`: a branch per step costs a
@@ -53,23 +49,32 @@ export function searchPlace(chunk: usize, key: u64): usize {
  */
 export function allocChunk(header: usize): usize {
   const engine = changetype<Header>(header);
-  let chunk: usize = engine.freeChunk;
-  if (chunk != 0) {
-    engine.freeChunk = changetype<Chunk>(chunk).nextFree;
-  } else {
-    chunk = engine.freshChunk;
-    if (chunk == engine.chunks + engine.chunkCount * CHUNK_BYTES) return 0;
-    engine.freshChunk = <u32>chunk + CHUNK_BYTES;
-  }
+  const free: usize = engine.freeChunk;
+  const chunk: usize = free != 0 ? free : <usize>engine.freshChunk;
+  if (chunk == engine.chunks + engine.chunkCount * CHUNK_BYTES) return 0;
+  // Damage: the list leads out of the pool.
+  if (!isChunk(header, <u32>chunk)) unreachable();
+  if (free != 0) engine.freeChunk = changetype<Chunk>(chunk).nextFree;
+  else engine.freshChunk = <u32>chunk + CHUNK_BYTES;
   changetype<Chunk>(chunk).transaction = engine.transaction;
   return chunk;
 }
 
 /** Make `copy`, which is private, an equal of `chunk`. */
 export function copyChunk(copy: usize, chunk: usize): void {
-  changetype<Chunk>(copy).count = changetype<Chunk>(chunk).count;
+  const count = changetype<Chunk>(chunk).count;
+  // Damage: an insertion would write behind the chunk.
+  if (count > CHUNK_ENTRIES) unreachable();
+  changetype<Chunk>(copy).count = count;
   changetype<Chunk>(copy).maxEnd = changetype<Chunk>(chunk).maxEnd;
   memory.copy(copy + CHUNK_HEADER_BYTES, chunk + CHUNK_HEADER_BYTES, CHUNK_ENTRIES * ENTRY_BYTES);
+}
+
+/** Give a chunk back that no reader can reach. */
+export function freeChunk(header: usize, chunk: usize): void {
+  if (!ASC_NO_ASSERT) assert(isChunk(header, <u32>chunk));
+  const engine = changetype<Header>(header);
+  engine.freeChunk = linkChunk(chunk, engine.freeChunk);
 }
 
 /** Put a chunk that no reader can reach before `next`, the free list so far; the list from there on. */
@@ -77,12 +82,6 @@ export function linkChunk(chunk: usize, next: u32): u32 {
   changetype<Chunk>(chunk).transaction = 0;
   changetype<Chunk>(chunk).nextFree = next;
   return <u32>chunk;
-}
-
-/** Give a chunk back that no reader can reach. */
-export function freeChunk(header: usize, chunk: usize): void {
-  const engine = changetype<Header>(header);
-  engine.freeChunk = linkChunk(chunk, engine.freeChunk);
 }
 
 /** Make the entries from `from` on padding. */
@@ -94,19 +93,13 @@ export function padChunk(chunk: usize, from: u32): void {
   }
 }
 
-function moveEntry(to: usize, from: usize): void {
-  const key = changetype<Entry>(from).key;
-  const rest = load<u64>(from, offsetof<Entry>("npages"));
-  changetype<Entry>(to).key = key;
-  store<u64>(to, rest, offsetof<Entry>("npages"));
-}
-
 /**
  * Put an entry at `index` of a chunk that has room. The others move one by one here and in removeEntry: on average
  * they are ten, and a call of memory.copy takes longer.
  */
 export function insertEntry(chunk: usize, index: u32, key: u64, npages: u32, record: usize): void {
   const count = changetype<Chunk>(chunk).count;
+  if (!ASC_NO_ASSERT) assert(count < CHUNK_ENTRIES && index <= count);
   const entry = entryAt(chunk, index);
   for (let at = entryAt(chunk, count); at > entry; at -= ENTRY_BYTES) moveEntry(at, at - ENTRY_BYTES);
   changetype<Entry>(entry).key = key;
@@ -118,9 +111,23 @@ export function insertEntry(chunk: usize, index: u32, key: u64, npages: u32, rec
 /** Take the entry at `index` out. */
 export function removeEntry(chunk: usize, index: u32): void {
   const count = changetype<Chunk>(chunk).count - 1;
+  if (!ASC_NO_ASSERT) assert(count < CHUNK_ENTRIES && index <= count);
   const last = entryAt(chunk, count);
   for (let at = entryAt(chunk, index); at < last; at += ENTRY_BYTES) moveEntry(at, at + ENTRY_BYTES);
   changetype<Entry>(last).key = PADDING_KEY;
   store<u64>(last, 0, offsetof<Entry>("npages"));
   changetype<Chunk>(chunk).count = count;
+}
+
+/** Address of entry `index`. */
+export function entryAt(chunk: usize, index: u32): usize {
+  if (!ASC_NO_ASSERT) assert(index <= CHUNK_ENTRIES);
+  return chunk + CHUNK_HEADER_BYTES + index * ENTRY_BYTES;
+}
+
+function moveEntry(to: usize, from: usize): void {
+  const key = changetype<Entry>(from).key;
+  const rest = load<u64>(from, offsetof<Entry>("npages"));
+  changetype<Entry>(to).key = key;
+  store<u64>(to, rest, offsetof<Entry>("npages"));
 }

@@ -43,71 +43,22 @@ import {
 import { retireChunk } from "./retired";
 import { directoryOf, rootAt } from "./roots";
 
-/** Bytes of a directory with room for `chunks` chunks and one more. */
-export function directoryBytes(chunks: u32): u32 {
-  return ((DIRECTORY_BYTES + (chunks + 1) * 4 + 7) & ~7) + (chunks / GROUP_CHUNKS + 1) * 8;
+/** Readers: the last entry whose key is <= `key`, or any other entry if there is none. */
+export function findEntry(directory: usize, key: u64): usize {
+  return inline.always(searchChunk(inline.always(readerChunk(directory, key)), key));
 }
 
-/** Bytes of a structure block with room for `chunks` chunks and one more. */
-export function structureBytes(chunks: u32): u32 {
-  return (STRUCTURE_BYTES + (chunks + 2) * 8 + ((chunks + 1) * BUCKETS_PER_CHUNK + 1) * 2 + 7) & ~7;
-}
-
-/** Chunk number `r`. */
-export function chunkAt(directory: usize, r: u32): usize {
-  return load<u32>(directory + (r << 2), DIRECTORY_BYTES);
-}
-
-function setChunk(directory: usize, r: u32, chunk: usize): void {
-  store<u32>(directory + (r << 2), <u32>chunk, DIRECTORY_BYTES);
-}
-
-function separatorOf(structure: usize, r: u32): u64 {
-  return load<u64>(structure + (r << 3), STRUCTURE_BYTES);
-}
-
-/** First key of bucket 0 of the radix. */
-export function originOf(structure: usize): u64 {
-  return separatorOf(structure, 0);
-}
-
-function setSeparator(structure: usize, r: u32, key: u64): void {
-  store<u64>(structure + (r << 3), key, STRUCTURE_BYTES);
-}
-
-/** First key of a chunk; the padding key if it is empty. */
-export function firstKey(chunk: usize): u64 {
-  return load<u64>(chunk, CHUNK_HEADER_BYTES);
-}
-
-/** Last chunk of [lo, lo + n) whose separator is <= `key`, or `lo`. */
-function searchSeparators(structure: usize, key: u64, lo: u32, n: u32): u32 {
-  while (n > 1) {
-    const half = n >> 1;
-    lo = select<u32>(lo + half, lo, separatorOf(structure, lo + half) <= key);
-    n -= half;
-  }
-  return lo;
-}
-
-/** searchSeparators inside a crowded bucket: a loop whose length differs from key to key mispredicts. */
-function searchCrowded(structure: usize, place: usize, key: u64): u32 {
-  const lo: u32 = load<u16>(place) & ~CROWDED;
-  return searchSeparators(structure, key, lo, (load<u16>(place, 2) & ~CROWDED) - lo + 1);
-}
-
-/** Word of the radix where `key` is; a key below separator[0] ends in the last bucket, whose chunks do not hold it. */
-function bucketOf(radix: usize, origin: u64, shift: u64, lastBucket: u64, key: u64): usize {
-  return radix + ((<u32>min<u64>((key - origin) >> shift, lastBucket)) << 1);
-}
-
-/** searchSeparators by way of the radix. */
-function searchRadix(structure: usize, key: u64): u32 {
+/** Readers: the chunk that has the last entry whose key is <= `key`, or any other. For published directories. */
+export function readerChunk(directory: usize, key: u64): usize {
+  const list = changetype<Directory>(directory);
+  if (list.chunkCount == 1) return chunkAt(directory, 0);
+  const structure: usize = list.structure;
   const blocks = changetype<Structure>(structure);
-  const place = bucketOf(blocks.radix, originOf(structure), blocks.shift, blocks.lastBucket, key);
-  const first: u32 = load<u16>(place);
-  if (first & CROWDED) return searchCrowded(structure, place, key);
-  return first + <u32>(separatorOf(structure, first + 1) <= key);
+  const radix: usize = blocks.radix;
+  const origin = originOf(structure);
+  const shift: u64 = blocks.shift;
+  const lastBucket: u64 = blocks.lastBucket;
+  return inline.always(radixChunk(directory, structure, radix, origin, shift, lastBucket, key));
 }
 
 /**
@@ -134,24 +85,6 @@ export function radixChunk(
   return select<u32>(above, below, load<u64>(structure + (first << 3), STRUCTURE_BYTES + 8) <= key);
 }
 
-/** Readers: the chunk that has the last entry whose key is <= `key`, or any other. For published directories. */
-export function readerChunk(directory: usize, key: u64): usize {
-  const list = changetype<Directory>(directory);
-  if (list.chunkCount == 1) return chunkAt(directory, 0);
-  const structure: usize = list.structure;
-  const blocks = changetype<Structure>(structure);
-  const radix: usize = blocks.radix;
-  const origin = originOf(structure);
-  const shift: u64 = blocks.shift;
-  const lastBucket: u64 = blocks.lastBucket;
-  return inline.always(radixChunk(directory, structure, radix, origin, shift, lastBucket, key));
-}
-
-/** Readers: the last entry whose key is <= `key`, or any other entry if there is none. */
-export function findEntry(directory: usize, key: u64): usize {
-  return inline.always(searchChunk(inline.always(readerChunk(directory, key)), key));
-}
-
 /** Writer and iterators: the chunk where `key` is or belongs. */
 export function findChunk(directory: usize, key: u64): u32 {
   const list = changetype<Directory>(directory);
@@ -160,24 +93,39 @@ export function findChunk(directory: usize, key: u64): u32 {
   return searchRadix(list.structure, key);
 }
 
-/** One of the ROOTS directories, or structure blocks, of an index that no live root uses. */
-function spareBlock(header: usize, index: u32, blocks: usize, bytes: u32, structures: bool): usize {
-  const engine = changetype<Header>(header);
-  let block: usize = blocks + index * ROOTS * bytes;
-  for (let i: u32 = 0; i < ROOTS; i++) {
-    let used = false;
-    let number = engine.oldestRoot;
-    while (true) {
-      const directory = directoryOf(rootAt(header, number), index);
-      const inUse: usize = structures ? <usize>changetype<Directory>(directory).structure : directory;
-      if (inUse == block) used = true;
-      if (number == engine.activeRoot) break;
-      number = (number + 1) % ROOTS;
-    }
-    if (!used) return block;
-    block += bytes;
+/** searchSeparators by way of the radix. */
+function searchRadix(structure: usize, key: u64): u32 {
+  const blocks = changetype<Structure>(structure);
+  const place = bucketOf(blocks.radix, originOf(structure), blocks.shift, blocks.lastBucket, key);
+  const first: u32 = load<u16>(place);
+  if (first & CROWDED) return searchCrowded(structure, place, key);
+  return first + <u32>(separatorOf(structure, first + 1) <= key);
+}
+
+/** Word of the radix where `key` is; a key below separator[0] ends in the last bucket, whose chunks do not hold it. */
+function bucketOf(radix: usize, origin: u64, shift: u64, lastBucket: u64, key: u64): usize {
+  return radix + ((<u32>min<u64>((key - origin) >> shift, lastBucket)) << 1);
+}
+
+/** First key of bucket 0 of the radix. */
+export function originOf(structure: usize): u64 {
+  return separatorOf(structure, 0);
+}
+
+/** searchSeparators inside a crowded bucket: a loop whose length differs from key to key mispredicts. */
+function searchCrowded(structure: usize, place: usize, key: u64): u32 {
+  const lo: u32 = load<u16>(place) & ~CROWDED;
+  return searchSeparators(structure, key, lo, (load<u16>(place, 2) & ~CROWDED) - lo + 1);
+}
+
+/** Last chunk of [lo, lo + n) whose separator is <= `key`, or `lo`. */
+function searchSeparators(structure: usize, key: u64, lo: u32, n: u32): u32 {
+  while (n > 1) {
+    const half = n >> 1;
+    lo = select<u32>(lo + half, lo, separatorOf(structure, lo + half) <= key);
+    n -= half;
   }
-  return 0;
+  return lo;
 }
 
 /** First directory of an engine: one empty chunk. */
@@ -200,10 +148,6 @@ export function createDirectory(header: usize, index: u32): usize {
   return directory;
 }
 
-function groupsOf(directory: usize, chunks: u32): u32 {
-  return (<u32>directory + DIRECTORY_BYTES + (chunks + 1) * 4 + 7) & ~7;
-}
-
 /** A private copy of the published directory of an index. */
 export function openDirectory(header: usize, index: u32): usize {
   const engine = changetype<Header>(header);
@@ -213,7 +157,7 @@ export function openDirectory(header: usize, index: u32): usize {
   const from = changetype<Directory>(published);
   const list = changetype<Directory>(directory);
   list.structure = from.structure;
-  list.chunkCount = from.chunkCount;
+  list.chunkCount = chunkCountOf(header, published);
   list.privateStructure = 0;
   list.groups = groupsOf(directory, chunks);
   memory.copy(directory + DIRECTORY_BYTES, published + DIRECTORY_BYTES, from.chunkCount << 2);
@@ -221,95 +165,13 @@ export function openDirectory(header: usize, index: u32): usize {
   return directory;
 }
 
-/** The structure block of the transaction, copied at its first change. */
-function ownStructure(header: usize, index: u32, directory: usize): usize {
-  const list = changetype<Directory>(directory);
-  if (list.privateStructure) return list.structure;
-  const engine = changetype<Header>(header);
-  const bytes = structureBytes(engine.chunksPerDirectory);
-  const structure = spareBlock(header, index, engine.structures, bytes, true);
-  memory.copy(structure + STRUCTURE_BYTES, list.structure + STRUCTURE_BYTES, list.chunkCount << 3);
-  list.structure = <u32>structure;
-  list.privateStructure = 1;
-  return structure;
+/** Bytes of a directory with room for `chunks` chunks and one more. */
+export function directoryBytes(chunks: u32): u32 {
+  return ((DIRECTORY_BYTES + (chunks + 1) * 4 + 7) & ~7) + (chunks / GROUP_CHUNKS + 1) * 8;
 }
 
-/** Chunk `r` as the transaction's own copy. 0 if the pool is empty. */
-export function ownChunk(header: usize, directory: usize, r: u32): usize {
-  const chunk = chunkAt(directory, r);
-  const transaction = changetype<Header>(header).transaction;
-  if (changetype<Chunk>(chunk).transaction == transaction) return chunk;
-  const copy = allocChunk(header);
-  if (copy == 0) return 0;
-  copyChunk(copy, chunk);
-  setChunk(directory, r, copy);
-  retireChunk(header, chunk);
-  return copy;
-}
-
-/** Take chunk `r`, whose entries are elsewhere or gone, out of the list. */
-function dropChunk(header: usize, index: u32, directory: usize, r: u32): void {
-  const list = changetype<Directory>(directory);
-  const structure = ownStructure(header, index, directory);
-  const chunk = chunkAt(directory, r);
-  if (changetype<Chunk>(chunk).transaction == changetype<Header>(header).transaction)
-    freeChunk(header, chunk);
-  else retireChunk(header, chunk);
-  const after = list.chunkCount - r - 1;
-  const pointer = directory + DIRECTORY_BYTES + (r << 2);
-  memory.copy(pointer, pointer + 4, after << 2);
-  const separator = structure + STRUCTURE_BYTES + (r << 3);
-  memory.copy(separator, separator + 8, after << 3);
-  list.chunkCount -= 1;
-}
-
-/** Put the entries of chunk `r + 1` behind those of chunk `r`. False if the pool is empty. */
-function mergeChunks(header: usize, index: u32, directory: usize, r: u32): bool {
-  const right = chunkAt(directory, r + 1);
-  const rightCount = changetype<Chunk>(right).count;
-  const left = ownChunk(header, directory, r);
-  if (left == 0) return false;
-  const leftCount = changetype<Chunk>(left).count;
-  memory.copy(entryAt(left, leftCount), entryAt(right, 0), rightCount * ENTRY_BYTES);
-  changetype<Chunk>(left).count = leftCount + rightCount;
-  changetype<Chunk>(left).maxEnd = max(changetype<Chunk>(left).maxEnd, changetype<Chunk>(right).maxEnd);
-  dropChunk(header, index, directory, r + 1);
-  return true;
-}
-
-/** Merge chunks `r` and `r + 1` if they are sparse together. False if the pool is empty. */
-function mergeSparse(header: usize, index: u32, directory: usize, r: u32): bool {
-  if (r + 1 >= changetype<Directory>(directory).chunkCount) return true;
-  const left = changetype<Chunk>(chunkAt(directory, r)).count;
-  const right = changetype<Chunk>(chunkAt(directory, r + 1)).count;
-  return left + right > CHUNK_MERGE_ENTRIES || mergeChunks(header, index, directory, r);
-}
-
-/** Cut the full chunk `r` at entry `at`; the upper part becomes chunk `r + 1`. 0 if the pool is empty. */
-function splitChunk(header: usize, index: u32, directory: usize, r: u32, at: u32, key: u64): usize {
-  const list = changetype<Directory>(directory);
-  const upper = allocChunk(header);
-  if (upper == 0) return 0;
-  const lower = chunkAt(directory, r);
-  const structure = ownStructure(header, index, directory);
-  const moved = CHUNK_ENTRIES - at;
-  memory.copy(entryAt(upper, 0), entryAt(lower, at), moved * ENTRY_BYTES);
-  padChunk(upper, moved);
-  padChunk(lower, at);
-  changetype<Chunk>(upper).count = moved;
-  changetype<Chunk>(lower).count = at;
-  // An upper bound for both halves; closing the hva index makes it exact.
-  changetype<Chunk>(upper).maxEnd = changetype<Chunk>(lower).maxEnd;
-  const after = list.chunkCount - r - 1;
-  const pointer = directory + DIRECTORY_BYTES + ((r + 1) << 2);
-  memory.copy(pointer + 4, pointer, after << 2);
-  store<u32>(pointer, <u32>upper);
-  const separator = structure + STRUCTURE_BYTES + ((r + 1) << 3);
-  memory.copy(separator + 8, separator, after << 3);
-  store<u64>(separator, moved != 0 ? firstKey(upper) : key);
-  if (list.chunkCount == 1) setSeparator(structure, 0, min(firstKey(lower), key));
-  list.chunkCount += 1;
-  return upper;
+function groupsOf(directory: usize, chunks: u32): u32 {
+  return (<u32>directory + DIRECTORY_BYTES + (chunks + 1) * 4 + 7) & ~7;
 }
 
 /**
@@ -351,6 +213,33 @@ export function insertAt(
   return r == 0 || mergeSparse(header, index, directory, r - 1);
 }
 
+/** Cut the full chunk `r` at entry `at`; the upper part becomes chunk `r + 1`. 0 if the pool is empty. */
+function splitChunk(header: usize, index: u32, directory: usize, r: u32, at: u32, key: u64): usize {
+  const list = changetype<Directory>(directory);
+  const upper = allocChunk(header);
+  if (upper == 0) return 0;
+  const lower = chunkAt(directory, r);
+  const structure = ownStructure(header, index, directory);
+  const moved = CHUNK_ENTRIES - at;
+  memory.copy(entryAt(upper, 0), entryAt(lower, at), moved * ENTRY_BYTES);
+  padChunk(upper, moved);
+  padChunk(lower, at);
+  changetype<Chunk>(upper).count = moved;
+  changetype<Chunk>(lower).count = at;
+  // An upper bound for both halves; closing the hva index makes it exact.
+  changetype<Chunk>(upper).maxEnd = changetype<Chunk>(lower).maxEnd;
+  const after = list.chunkCount - r - 1;
+  const pointer = directory + DIRECTORY_BYTES + ((r + 1) << 2);
+  memory.copy(pointer + 4, pointer, after << 2);
+  store<u32>(pointer, <u32>upper);
+  const separator = structure + STRUCTURE_BYTES + ((r + 1) << 3);
+  memory.copy(separator + 8, separator, after << 3);
+  store<u64>(separator, moved != 0 ? firstKey(upper) : key);
+  if (list.chunkCount == 1) setSeparator(structure, 0, min(firstKey(lower), key));
+  list.chunkCount += 1;
+  return upper;
+}
+
 /** Restore the invariants after entries were taken out of chunk `r`. False if the pool is empty. */
 export function settleChunk(header: usize, index: u32, directory: usize, r: u32): bool {
   const list = changetype<Directory>(directory);
@@ -365,6 +254,61 @@ export function settleChunk(header: usize, index: u32, directory: usize, r: u32)
   return r == 0 || inline.always(mergeSparse(header, index, directory, r - 1));
 }
 
+/** Merge chunks `r` and `r + 1` if they are sparse together. False if the pool is empty. */
+function mergeSparse(header: usize, index: u32, directory: usize, r: u32): bool {
+  if (r + 1 >= changetype<Directory>(directory).chunkCount) return true;
+  const left = changetype<Chunk>(chunkAt(directory, r)).count;
+  const right = changetype<Chunk>(chunkAt(directory, r + 1)).count;
+  return left + right > CHUNK_MERGE_ENTRIES || mergeChunks(header, index, directory, r);
+}
+
+/** Put the entries of chunk `r + 1` behind those of chunk `r`. False if the pool is empty. */
+function mergeChunks(header: usize, index: u32, directory: usize, r: u32): bool {
+  const right = chunkAt(directory, r + 1);
+  const rightCount = changetype<Chunk>(right).count;
+  const left = ownChunk(header, directory, r);
+  if (left == 0) return false;
+  const leftCount = changetype<Chunk>(left).count;
+  memory.copy(entryAt(left, leftCount), entryAt(right, 0), rightCount * ENTRY_BYTES);
+  changetype<Chunk>(left).count = leftCount + rightCount;
+  changetype<Chunk>(left).maxEnd = max(changetype<Chunk>(left).maxEnd, changetype<Chunk>(right).maxEnd);
+  dropChunk(header, index, directory, r + 1);
+  return true;
+}
+
+/** Chunk `r` as the transaction's own copy. 0 if the pool is empty. */
+export function ownChunk(header: usize, directory: usize, r: u32): usize {
+  const chunk = chunkAt(directory, r);
+  const transaction = changetype<Header>(header).transaction;
+  if (changetype<Chunk>(chunk).transaction == transaction) return chunk;
+  const copy = allocChunk(header);
+  if (copy == 0) return 0;
+  copyChunk(copy, chunk);
+  setChunk(directory, r, copy);
+  retireChunk(header, chunk);
+  return copy;
+}
+
+function setChunk(directory: usize, r: u32, chunk: usize): void {
+  store<u32>(directory + (r << 2), <u32>chunk, DIRECTORY_BYTES);
+}
+
+/** Take chunk `r`, whose entries are elsewhere or gone, out of the list. */
+function dropChunk(header: usize, index: u32, directory: usize, r: u32): void {
+  const list = changetype<Directory>(directory);
+  const structure = ownStructure(header, index, directory);
+  const chunk = chunkAt(directory, r);
+  if (changetype<Chunk>(chunk).transaction == changetype<Header>(header).transaction)
+    freeChunk(header, chunk);
+  else retireChunk(header, chunk);
+  const after = list.chunkCount - r - 1;
+  const pointer = directory + DIRECTORY_BYTES + (r << 2);
+  memory.copy(pointer, pointer + 4, after << 2);
+  const separator = structure + STRUCTURE_BYTES + (r << 3);
+  memory.copy(separator, separator + 8, after << 3);
+  list.chunkCount -= 1;
+}
+
 /**
  * Keep the range up to `end`, about to be put into chunk `r`, below the next separator: it may be older than
  * entries that were removed, so raise it to the first key that is there.
@@ -373,6 +317,50 @@ export function raiseSeparator(header: usize, index: u32, directory: usize, r: u
   const list = changetype<Directory>(directory);
   if (r + 1 >= list.chunkCount || separatorOf(list.structure, r + 1) >= end) return;
   setSeparator(ownStructure(header, index, directory), r + 1, firstKey(chunkAt(directory, r + 1)));
+}
+
+/** The structure block of the transaction, copied at its first change. */
+function ownStructure(header: usize, index: u32, directory: usize): usize {
+  const list = changetype<Directory>(directory);
+  if (list.privateStructure) return list.structure;
+  const engine = changetype<Header>(header);
+  const bytes = structureBytes(engine.chunksPerDirectory);
+  const structure = spareBlock(header, index, engine.structures, bytes, true);
+  memory.copy(structure + STRUCTURE_BYTES, list.structure + STRUCTURE_BYTES, list.chunkCount << 3);
+  list.structure = <u32>structure;
+  list.privateStructure = 1;
+  return structure;
+}
+
+/** Bytes of a structure block with room for `chunks` chunks and one more. */
+export function structureBytes(chunks: u32): u32 {
+  return (STRUCTURE_BYTES + (chunks + 2) * 8 + ((chunks + 1) * BUCKETS_PER_CHUNK + 1) * 2 + 7) & ~7;
+}
+
+/** One of the ROOTS directories, or structure blocks, of an index that no live root uses. */
+function spareBlock(header: usize, index: u32, blocks: usize, bytes: u32, structures: bool): usize {
+  const engine = changetype<Header>(header);
+  let block: usize = blocks + index * ROOTS * bytes;
+  for (let i: u32 = 0; i < ROOTS; i++) {
+    let used = false;
+    let number = engine.oldestRoot;
+    while (true) {
+      const directory = directoryOf(rootAt(header, number), index);
+      const inUse: usize = structures ? <usize>changetype<Directory>(directory).structure : directory;
+      if (inUse == block) used = true;
+      if (number == engine.activeRoot) break;
+      number = (number + 1) % ROOTS;
+    }
+    if (!used) return block;
+    block += bytes;
+  }
+  // Of ROOTS blocks one is free while a spare root is, unless the directories are damaged.
+  return unreachable();
+}
+
+/** First key of a chunk; the padding key if it is empty. */
+export function firstKey(chunk: usize): u64 {
+  return load<u64>(chunk, CHUNK_HEADER_BYTES);
 }
 
 /** End of a transaction's work on a directory: rebuild the radix if chunks came or went. */
@@ -406,6 +394,21 @@ export function closeDirectory(directory: usize): void {
   store<u16>(radix + ((last + 1) << 1), <u16>(count - 1));
 }
 
+function separatorOf(structure: usize, r: u32): u64 {
+  return load<u64>(structure + (r << 3), STRUCTURE_BYTES);
+}
+
+function setSeparator(structure: usize, r: u32, key: u64): void {
+  store<u64>(structure + (r << 3), key, STRUCTURE_BYTES);
+}
+
+/** Chunks of a published directory; a number that it has no room for is damage. */
+export function chunkCountOf(header: usize, directory: usize): u32 {
+  const count = changetype<Directory>(directory).chunkCount;
+  if (count - 1 >= changetype<Header>(header).chunksPerDirectory) unreachable();
+  return count;
+}
+
 /** Drop a private directory: its private chunks go back to the pool. */
 export function dropDirectory(header: usize, directory: usize): void {
   const transaction = changetype<Header>(header).transaction;
@@ -414,4 +417,10 @@ export function dropDirectory(header: usize, directory: usize): void {
     const chunk = chunkAt(directory, r);
     if (changetype<Chunk>(chunk).transaction == transaction) freeChunk(header, chunk);
   }
+}
+
+/** Chunk number `r`. */
+export function chunkAt(directory: usize, r: u32): usize {
+  if (!ASC_NO_ASSERT) assert(r < changetype<Directory>(directory).chunkCount);
+  return load<u32>(directory + (r << 2), DIRECTORY_BYTES);
 }

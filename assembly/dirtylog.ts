@@ -3,29 +3,19 @@
  *
  * Mirrors kvm_get_dirty_log_protect and kvm_clear_dirty_log_protect.
  */
-import { clearDirtyWord, observeDirtyWord, takeDirtyWord } from "./atomic";
-import { dirtyBytes, headOf, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, useDirtyBitmap } from "./dirtybitmap";
+import { advanceDirtyEpoch, clearDirtyWord, observeDirtyWord, takeDirtyWord } from "./atomic";
+import {
+  anyDirty,
+  dirtyBytes,
+  KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
+  LOOK_BYTES,
+  logOf,
+  useDirtyBitmap,
+} from "./dirtybitmap";
 import { EINVAL, ENOENT, ENXIO } from "./errno";
+import { foldLog } from "./hostlog";
 import { recordOf, slotKey } from "./idtable";
 import { Header, REGION_BYTES, Record } from "./layout";
-import { foldLive, KVM_VIEW, viewAt } from "./views";
-
-/** Where the bits of KVM's log are: the live bitmap itself, or with other consumers a view of its own. */
-function logOf(record: usize): usize {
-  const bitmap: usize = changetype<Record>(record).bitmap;
-  if (headOf(bitmap).views == 0) return bitmap;
-  foldLive(record);
-  return viewAt(bitmap, dirtyBytes(changetype<Record>(record).npages), KVM_VIEW);
-}
-
-/** The record whose log is asked for, or a negative errno: steps 2 to 4 of both ioctls. */
-function loggedRecord(header: usize, slot: u32, aligned: bool): i32 {
-  if (!useDirtyBitmap(header)) return ENXIO;
-  const key = slotKey(header, slot);
-  if (key < 0 || !aligned) return EINVAL;
-  const record = recordOf(header, key);
-  return record == 0 || changetype<Record>(record).bitmap == 0 ? ENOENT : key;
-}
 
 /**
  * KVM_GET_DIRTY_LOG up to the copy to the caller: the address of ALIGN(npages, 64) / 8 bytes, or a negative
@@ -38,13 +28,16 @@ export function getDirtyLog(header: usize, slot: u32): f64 {
   const bitmap: usize = changetype<Record>(record).bitmap;
   const bytes = dirtyBytes(changetype<Record>(record).npages);
   const scratch = bitmap + bytes;
-  const log = logOf(record);
   const take = (changetype<Header>(header).manualDirtyLog & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE) == 0;
+  const log = foldedLog(header, record);
+  let taken: u64 = 0;
   for (let i: u32 = 0; i < bytes; i += 8) {
     let bits = observeDirtyWord(log + i);
     if (take && bits != 0) bits = takeDirtyWord(log + i);
     store<u64>(scratch + i, bits);
+    taken |= bits;
   }
+  if (take && taken != 0) advanceDirtyEpoch(header);
   return <f64>scratch;
 }
 
@@ -73,22 +66,13 @@ export function endClearDirtyLog(header: usize, slot: u32, first: u32, numPages:
   const record = recordOf(header, slotKey(header, slot));
   const bitmap: usize = changetype<Record>(record).bitmap;
   const scratch = bitmap + dirtyBytes(changetype<Record>(record).npages);
-  const log = logOf(record);
+  const log = foldedLog(header, record);
   const bytes = dirtyBytes(numPages);
   for (let i: u32 = 0; i < bytes; i += 8) {
     const mask = load<u64>(scratch + i);
     if (mask != 0) clearDirtyWord(log + (first >> 3) + i, mask);
   }
-}
-
-/** Bytes of a log that are looked at together. */
-const LOOK_BYTES: u32 = 64;
-
-/** True if one of LOOK_BYTES bytes is not 0; what is set meanwhile is found by the next look. */
-function anyDirty(words: usize): bool {
-  const low = load<u64>(words) | load<u64>(words, 8) | load<u64>(words, 16) | load<u64>(words, 24);
-  const high = load<u64>(words, 32) | load<u64>(words, 40) | load<u64>(words, 48) | load<u64>(words, 56);
-  return (low | high) != 0;
+  advanceDirtyEpoch(header);
 }
 
 /**
@@ -101,7 +85,7 @@ export function takeDirtyPages(header: usize, slot: u32, from: u32, limit: u32):
   if (key < 0) return key;
   const engine = changetype<Header>(header);
   const record = recordOf(header, key);
-  const log = logOf(record);
+  const log = foldedLog(header, record);
   const first: usize = engine.staging;
   const end = first + (min(limit, engine.stagingEntries * (REGION_BYTES >> 2)) << 2);
   const bytes = dirtyBytes(changetype<Record>(record).npages);
@@ -124,5 +108,21 @@ export function takeDirtyPages(header: usize, slot: u32, from: u32, limit: u32):
     }
     mask = u64.MAX_VALUE;
   }
+  if (out != first) advanceDirtyEpoch(header);
   return <i32>(<u32>(out - first) >> 2);
+}
+
+/** The record whose log is asked for, or a negative errno: steps 2 to 4 of both ioctls. */
+function loggedRecord(header: usize, slot: u32, aligned: bool): i32 {
+  if (!useDirtyBitmap(header)) return ENXIO;
+  const key = slotKey(header, slot);
+  if (key < 0 || !aligned) return EINVAL;
+  const record = recordOf(header, key);
+  return record == 0 || changetype<Record>(record).bitmap == 0 ? ENOENT : key;
+}
+
+/** Address of KVM's log of a record, with what readers have set so far. */
+function foldedLog(header: usize, record: usize): usize {
+  foldLog(header, record);
+  return logOf(changetype<Record>(record).bitmap);
 }

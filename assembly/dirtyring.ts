@@ -16,6 +16,7 @@
  */
 import {
   advanceDirty,
+  advanceDirtyEpoch,
   advanceReset,
   clearOverflow,
   freeDirtyGfn,
@@ -55,65 +56,12 @@ import { KVM_MEM_LOG_DIRTY_PAGES } from "./validate";
 /** Multiplier of Fibonacci hashing. */
 const GOLDEN: u32 = 0x9e3779b1;
 
-function entryAt(ring: usize, index: u32): usize {
-  return (
-    <usize>changetype<DirtyRing>(ring).entries + (index & changetype<DirtyRing>(ring).mask) * DIRTY_GFN_BYTES
-  );
-}
-
-/** Where the host page of entry `index` is. */
-function hostPageAt(ring: usize, index: u32): usize {
-  return <usize>changetype<DirtyRing>(ring).hostPages + ((index & changetype<DirtyRing>(ring).mask) << 3);
-}
-
-/** Where the index of the last entry is remembered of the pages that hash as page `offset` of `slot` does. */
-function filterAt(ring: usize, slot: u32, offset: u32): usize {
-  const hash = ((offset ^ (slot << 16)) * GOLDEN) >> (32 - ctz<u32>(RING_FILTER_ENTRIES));
-  return ring + DIRTY_RING_BYTES + (hash << 2);
-}
-
-/** Entries that are not free. */
-function usedEntries(ring: usize): u32 {
-  return observeDirty(ring) - observeReset(ring);
-}
+// ---- birth ----
 
 /** Bytes of the entries of each ring, 0 if the engine has none. */
 export function dirtyRingBytes(header: usize): u32 {
   const bytes = observeDirtyRing(header);
   return bytes == DIRTY_RING_NEVER ? 0 : bytes;
-}
-
-// ---- birth ----
-
-/** An empty ring with `bytes` bytes of entries. 0 when the memory is full. */
-function createRing(header: usize, bytes: u32): usize {
-  const count = bytes / DIRTY_GFN_BYTES;
-  const fixed = DIRTY_RING_BYTES + (RING_FILTER_ENTRIES << 2);
-  const size = fixed + (count << 3) + bytes;
-  const ring = allocHeap(header, size);
-  if (ring == 0) return 0;
-  memory.fill(ring, 0, size);
-  changetype<DirtyRing>(ring).mask = count - 1;
-  changetype<DirtyRing>(ring).hostPages = <u32>ring + fixed;
-  changetype<DirtyRing>(ring).entries = <u32>ring + fixed + (count << 3);
-  return ring;
-}
-
-/** Let all lines know that the engine has rings: what they mark is no longer for bitmaps alone. */
-export function announceRings(header: usize): void {
-  const engine = changetype<Header>(header);
-  for (let i: u32 = 0; i < engine.maxVcpus << 1; i++) {
-    const line = changetype<Reader>(<usize>engine.readers + i * READER_BYTES);
-    if (line.ring == 0) line.ring = NO_RING;
-  }
-}
-
-/** A vCPU that died in a push has published an entry that it did not count; it may be reset since. */
-function repairPush(ring: usize): void {
-  const dirty = observeDirty(ring);
-  const used = usedEntries(ring);
-  const uncounted = used <= changetype<DirtyRing>(ring).mask && observeDirtyGfn(entryAt(ring, dirty)) != 0;
-  if (uncounted || used == u32.MAX_VALUE) advanceDirty(ring, dirty + 1);
 }
 
 /**
@@ -134,6 +82,29 @@ export function attachDirtyRing(reader: usize): i32 {
   return OK;
 }
 
+/** A vCPU that died in a push has published an entry that it did not count; it may be reset since. */
+export function repairPush(ring: usize): void {
+  const dirty = observeDirty(ring);
+  const used = usedEntries(ring);
+  const uncounted = used <= changetype<DirtyRing>(ring).mask && observeDirtyGfn(entryAt(ring, dirty)) != 0;
+  if (uncounted || used == u32.MAX_VALUE) advanceDirty(ring, dirty + 1);
+}
+
+/** An empty ring with `bytes` bytes of entries. 0 when the memory is full. */
+function createRing(header: usize, bytes: u32): usize {
+  const count = bytes / DIRTY_GFN_BYTES;
+  const fixed = DIRTY_RING_BYTES + (RING_FILTER_ENTRIES << 2);
+  const size = fixed + (count << 3) + bytes;
+  const ring = allocHeap(header, size);
+  if (ring == 0) return 0;
+  memory.fill(ring, 0, size);
+  changetype<DirtyRing>(ring).header = <u32>header;
+  changetype<DirtyRing>(ring).mask = count - 1;
+  changetype<DirtyRing>(ring).hostPages = <u32>ring + fixed;
+  changetype<DirtyRing>(ring).entries = <u32>ring + fixed + (count << 3);
+  return ring;
+}
+
 /** Ring of vCPU number `vcpu`, 0 if it never had one. The lock must be held. */
 export function dirtyRingOf(header: usize, vcpu: u32): usize {
   const engine = changetype<Header>(header);
@@ -142,14 +113,37 @@ export function dirtyRingOf(header: usize, vcpu: u32): usize {
   return ring == NO_RING ? 0 : ring;
 }
 
+/** Let all lines know that the engine has rings: what they mark is no longer for bitmaps alone. */
+export function announceRings(header: usize): void {
+  const engine = changetype<Header>(header);
+  for (let i: u32 = 0; i < engine.maxVcpus << 1; i++) {
+    const line = changetype<Reader>(<usize>engine.readers + i * READER_BYTES);
+    if (line.ring == 0) line.ring = NO_RING;
+  }
+}
+
 // ---- the vCPU ----
 
-/** True if entry `index`, which is not reset, is of this page and waits for its harvest: it tells this write too. */
-function keepsPushed(ring: usize, index: u32, slot: u32, offset: u32, hostPage: u64): bool {
-  if (load<u64>(hostPageAt(ring, index)) != hostPage) return false;
-  const entry = entryAt(ring, index);
-  const gfn = changetype<DirtyGfn>(entry);
-  return gfn.slot == slot && gfn.offset == offset && keepDirtyGfn(entry);
+/**
+ * The page `gfn` of a record was written through the line `reader`: to its ring if it is a vCPU with one, else to
+ * the bitmap. Mirrors mark_page_dirty_in_slot.
+ */
+export function markPageDirty(reader: usize, record: usize, gfn: u64): void {
+  const line = changetype<Reader>(reader);
+  const slot = changetype<Record>(record);
+  const offset = <u32>(gfn - slot.baseGfn);
+  if (line.ring != 0) markThroughRing(line, slot, offset);
+  else if (slot.bitmap != 0) markDirtyBit(slot.bitmap, offset);
+}
+
+/** A page was written in an engine with rings. */
+function markThroughRing(line: Reader, slot: Record, offset: u32): void {
+  if ((slot.flags & KVM_MEM_LOG_DIRTY_PAGES) == 0) return;
+  const hostPage = (slot.userspaceAddr >> line.pageShift) + offset;
+  if (line.ring > NO_RING && pushDirty(line.ring, slot.slot, offset, hostPage)) return;
+  if (slot.bitmap != 0 && useDirtyBitmap(line.header)) markDirtyBit(slot.bitmap, offset);
+  else if (line.ring > NO_RING) noteOverflow(overflowOfRing(line.ring));
+  else noteOverflow(overflowOfOthers(line.header));
 }
 
 /** Add an entry, if there is none of the page. False if the ring is full. Mirrors kvm_dirty_ring_push. */
@@ -170,26 +164,12 @@ function pushDirty(ring: usize, slot: u32, offset: u32, hostPage: u64): bool {
   return true;
 }
 
-/** A page was written in an engine with rings. */
-function markThroughRing(line: Reader, slot: Record, offset: u32): void {
-  if ((slot.flags & KVM_MEM_LOG_DIRTY_PAGES) == 0) return;
-  const hostPage = (slot.userspaceAddr >> line.pageShift) + offset;
-  if (line.ring > NO_RING && pushDirty(line.ring, slot.slot, offset, hostPage)) return;
-  if (slot.bitmap != 0 && useDirtyBitmap(line.header)) markDirtyBit(slot.bitmap, offset);
-  else if (line.ring > NO_RING) noteOverflow(overflowOfRing(line.ring));
-  else noteOverflow(overflowOfOthers(line.header));
-}
-
-/**
- * The page `gfn` of a record was written through the line `reader`: to its ring if it is a vCPU with one, else to
- * the bitmap. Mirrors mark_page_dirty_in_slot.
- */
-export function markPageDirty(reader: usize, record: usize, gfn: u64): void {
-  const line = changetype<Reader>(reader);
-  const slot = changetype<Record>(record);
-  const offset = <u32>(gfn - slot.baseGfn);
-  if (line.ring != 0) markThroughRing(line, slot, offset);
-  else if (slot.bitmap != 0) markDirtyBit(slot.bitmap, offset);
+/** True if entry `index`, which is not reset, is of this page and waits for its harvest: it tells this write too. */
+function keepsPushed(ring: usize, index: u32, slot: u32, offset: u32, hostPage: u64): bool {
+  if (load<u64>(hostPageAt(ring, index)) != hostPage) return false;
+  const entry = entryAt(ring, index);
+  const gfn = changetype<DirtyGfn>(entry);
+  return gfn.slot == slot && gfn.offset == offset && keepDirtyGfn(entry);
 }
 
 /**
@@ -224,6 +204,7 @@ export function harvestDirtyRing(ring: usize, first: u32): u32 {
     if (state == 0 && <i32>(dirty - first - count) <= 0) break;
     count++;
   }
+  advanceDirtyEpoch(changetype<DirtyRing>(ring).header);
   return count;
 }
 
@@ -234,10 +215,27 @@ export function harvestDirtyRing(ring: usize, first: u32): u32 {
 export function ringOverflow(header: usize, ring: usize): u32 {
   const unlogged = tellOverflow(overflowOfOthers(header));
   const full = ring != 0 && tellOverflow(overflowOfRing(ring));
+  advanceDirtyEpoch(header);
   return full || unlogged ? 1 : 0;
 }
 
 // ---- the reset ----
+
+/**
+ * KVM_RESET_DIRTY_RINGS: free what was harvested, in each ring up to the first entry that was not. Returns the
+ * number of entries, or EINVAL without rings. The lock must be held. Mirrors kvm_vm_ioctl_reset_dirty_pages.
+ */
+export function resetDirtyRings(header: usize): i32 {
+  if (dirtyRingBytes(header) == 0) return EINVAL;
+  let count: u32 = 0;
+  for (let vcpu: u32 = 0; vcpu < changetype<Header>(header).maxVcpus; vcpu++) {
+    const ring = dirtyRingOf(header, vcpu);
+    if (ring != 0) count += resetRing(ring);
+  }
+  clearOverflow(overflowOfOthers(header));
+  advanceDirtyEpoch(header);
+  return count;
+}
 
 /** Free what was harvested up to the first entry that was not; what a dead reset has freed is only counted. */
 function resetRing(ring: usize): u32 {
@@ -258,21 +256,6 @@ function resetRing(ring: usize): u32 {
   return count;
 }
 
-/**
- * KVM_RESET_DIRTY_RINGS: free what was harvested, in each ring up to the first entry that was not. Returns the
- * number of entries, or EINVAL without rings. The lock must be held. Mirrors kvm_vm_ioctl_reset_dirty_pages.
- */
-export function resetDirtyRings(header: usize): i32 {
-  if (dirtyRingBytes(header) == 0) return EINVAL;
-  let count: u32 = 0;
-  for (let vcpu: u32 = 0; vcpu < changetype<Header>(header).maxVcpus; vcpu++) {
-    const ring = dirtyRingOf(header, vcpu);
-    if (ring != 0) count += resetRing(ring);
-  }
-  clearOverflow(overflowOfOthers(header));
-  return count;
-}
-
 /** After a writer's death: all rings are alive, and all lines know that there are rings. */
 export function recoverRings(header: usize): void {
   if (dirtyRingBytes(header) == 0) return;
@@ -281,4 +264,28 @@ export function recoverRings(header: usize): void {
     const ring = dirtyRingOf(header, vcpu);
     if (ring != 0) markHeap(ring);
   }
+}
+
+// ---- the entries ----
+
+function entryAt(ring: usize, index: u32): usize {
+  return (
+    <usize>changetype<DirtyRing>(ring).entries + (index & changetype<DirtyRing>(ring).mask) * DIRTY_GFN_BYTES
+  );
+}
+
+/** Where the host page of entry `index` is. */
+function hostPageAt(ring: usize, index: u32): usize {
+  return <usize>changetype<DirtyRing>(ring).hostPages + ((index & changetype<DirtyRing>(ring).mask) << 3);
+}
+
+/** Where the index of the last entry is remembered of the pages that hash as page `offset` of `slot` does. */
+function filterAt(ring: usize, slot: u32, offset: u32): usize {
+  const hash = ((offset ^ (slot << 16)) * GOLDEN) >> (32 - ctz<u32>(RING_FILTER_ENTRIES));
+  return ring + DIRTY_RING_BYTES + (hash << 2);
+}
+
+/** Entries that are not free. */
+function usedEntries(ring: usize): u32 {
+  return observeDirty(ring) - observeReset(ring);
 }

@@ -1,6 +1,6 @@
 /**
  * Error numbers of include/uapi/asm-generic/errno-base.h, negated as a kernel function returns them.
- * src/errno.ts gives them names and sentences.
+ * src/kvm/errno.ts gives them names and sentences.
  */
 
 export const OK: i32 = 0;

@@ -12,11 +12,6 @@ import { endGfn } from "./records";
 export const INSERTED: usize = 0;
 export const POOL_EMPTY: usize = 1;
 
-/** Number of an entry inside its chunk. */
-function placeOf(chunk: usize, entry: usize): u32 {
-  return <u32>(entry - entryAt(chunk, 0)) / ENTRY_BYTES;
-}
-
 /** Add a record. Returns INSERTED, POOL_EMPTY, or a record whose range is met. */
 export function insertGfn(header: usize, index: u32, directory: usize, record: usize): usize {
   const base = changetype<Record>(record).baseGfn;
@@ -58,8 +53,17 @@ export function replaceGfn(header: usize, directory: usize, record: usize): bool
   return true;
 }
 
-/** Readers: the first entry of a published directory that ends after `gfn`, 0 behind the last. */
+/**
+ * Readers: the first entry of a published directory that ends after `gfn`, 0 behind the last. One that does not would
+ * keep a walk going for ever, and is damage.
+ */
 export function nextGfn(directory: usize, gfn: u64): usize {
+  const entry = seekGfn(directory, gfn);
+  if (entry != 0 && changetype<Entry>(entry).key + changetype<Entry>(entry).npages <= gfn) unreachable();
+  return entry;
+}
+
+function seekGfn(directory: usize, gfn: u64): usize {
   const count = changetype<Directory>(directory).chunkCount;
   let r = findChunk(directory, gfn);
   const entry = searchPlace(chunkAt(directory, r), gfn);
@@ -69,4 +73,9 @@ export function nextGfn(directory: usize, gfn: u64): usize {
   if (place < changetype<Chunk>(chunkAt(directory, r)).count) return entryAt(chunkAt(directory, r), place);
   r++;
   return r < count && firstKey(chunkAt(directory, r)) != PADDING_KEY ? entryAt(chunkAt(directory, r), 0) : 0;
+}
+
+/** Number of an entry inside its chunk. */
+function placeOf(chunk: usize, entry: usize): u32 {
+  return <u32>(entry - entryAt(chunk, 0)) / ENTRY_BYTES;
 }

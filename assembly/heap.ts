@@ -12,6 +12,8 @@
  *  - heapFreeBytes = sum of the sizes of the free blocks.
  *  - A payload that was freed keeps its contents until the next allocation.
  *
+ * Every step along the chain is checked: a block of no size, or beyond the end, is damage, and traps.
+ *
  * Next-fit, neighbours merge while the search walks over them. Allocation is rare (KVM_MEM_LOG_DIRTY_PAGES
  * switched on, a list longer than ever before), lookups never come here.
  */
@@ -23,19 +25,6 @@ const MARKED: u32 = 2;
 /** End of the pages that one growth brought; never freed, may be as long as the foreign pages behind it. */
 const BRIDGE: u32 = 3;
 const WASM_PAGE: u32 = 65536;
-
-function sizeOf(block: usize): u32 {
-  return load<u32>(block);
-}
-
-function stateOf(block: usize): u32 {
-  return load<u32>(block, 4);
-}
-
-function setBlock(block: usize, size: u32, state: u32): void {
-  store<u32>(block, size);
-  store<u32>(block, state, 4);
-}
 
 /** Turn [start, end) into an empty heap. Both are multiples of 8 and at least 8 apart. */
 export function createHeap(header: usize, start: u32, end: u32): void {
@@ -49,6 +38,38 @@ export function createHeap(header: usize, start: u32, end: u32): void {
   engine.heapFreeBytes = bridge - start;
 }
 
+/** End of a heap whose memory ends at `end`, 0 for 2^32: addresses up to it, and itself, are 32-bit words. */
+export function heapEndAt(end: u32): u32 {
+  return (end == 0 ? u32.MAX_VALUE : end) & ~7;
+}
+
+/** Allocate `bytes` bytes at a multiple of 8; contents are whatever was there. 0 when the memory is full. */
+export function allocHeap(header: usize, bytes: u32): usize {
+  const engine = changetype<Header>(header);
+  if (bytes > 0x7fff0000) return 0;
+  const need = ((bytes + 7) & ~7) + BLOCK_HEADER;
+  let block: usize = 0;
+  if (engine.heapFreeBytes >= need) {
+    block = searchHeap(header, engine.heapRover, engine.heapEnd, need);
+    if (block == 0) block = searchHeap(header, engine.heapStart, engine.heapEnd, need);
+  }
+  if (block == 0) {
+    if (!growHeap(header, need + BLOCK_HEADER)) return 0;
+    block = searchHeap(header, engine.heapStart, engine.heapEnd, need);
+    // Damage: the chain does not lead to the new pages.
+    if (block == 0) unreachable();
+  }
+  const rest = sizeOf(block) - need;
+  if (rest != 0) {
+    setBlock(block + need, rest, 0);
+    store<u32>(block, need);
+  }
+  store<u32>(block, USED, 4);
+  engine.heapFreeBytes -= need;
+  engine.heapRover = <u32>block;
+  return block + BLOCK_HEADER;
+}
+
 /**
  * Search [from, to) for a free block of `need` bytes, merging free neighbours on the way. 0 if there is none.
  */
@@ -57,15 +78,15 @@ function searchHeap(header: usize, from: usize, to: usize, need: u32): usize {
   let block = from;
   while (block < to) {
     if (stateOf(block) == 0) {
-      let next = block + sizeOf(block);
+      let next = behind(engine, block);
       while (next < engine.heapEnd && stateOf(next) == 0) {
-        store<u32>(block, sizeOf(block) + sizeOf(next));
+        store<u32>(block, <u32>(behind(engine, next) - block));
         if (<usize>engine.heapRover == next) engine.heapRover = <u32>block;
-        next = block + sizeOf(block);
+        next = behind(engine, block);
       }
       if (sizeOf(block) >= need) return block;
     }
-    block += sizeOf(block);
+    block = behind(engine, block);
   }
   return 0;
 }
@@ -87,8 +108,8 @@ function growHeap(header: usize, need: u32): bool {
   if (at == -1) return false;
   const start = <u32>at * WASM_PAGE;
   const bridge = engine.heapEnd - BLOCK_HEADER;
-  const bytes = <u32>grown * WASM_PAGE;
-  const end = start + bytes;
+  const end = heapEndAt(start + <u32>grown * WASM_PAGE);
+  const bytes = end - start;
   setBlock(end - BLOCK_HEADER, BLOCK_HEADER, BRIDGE);
   if (start == engine.heapEnd) {
     store<u32>(bridge, bytes);
@@ -103,36 +124,25 @@ function growHeap(header: usize, need: u32): bool {
   return true;
 }
 
-/** Allocate `bytes` bytes at a multiple of 8; contents are whatever was there. 0 when the memory is full. */
-export function allocHeap(header: usize, bytes: u32): usize {
-  const engine = changetype<Header>(header);
-  if (bytes > 0x7fff0000) return 0;
-  const need = ((bytes + 7) & ~7) + BLOCK_HEADER;
-  let block: usize = 0;
-  if (engine.heapFreeBytes >= need) {
-    block = searchHeap(header, engine.heapRover, engine.heapEnd, need);
-    if (block == 0) block = searchHeap(header, engine.heapStart, engine.heapEnd, need);
-  }
-  if (block == 0) {
-    if (!growHeap(header, need + BLOCK_HEADER)) return 0;
-    block = searchHeap(header, engine.heapStart, engine.heapEnd, need);
-  }
-  const rest = sizeOf(block) - need;
-  if (rest != 0) {
-    setBlock(block + need, rest, 0);
-    store<u32>(block, need);
-  }
-  store<u32>(block, USED, 4);
-  engine.heapFreeBytes -= need;
-  engine.heapRover = <u32>block;
-  return block + BLOCK_HEADER;
-}
-
 /** Give `pointer` back. */
 export function freeHeap(header: usize, pointer: usize): void {
   const block = pointer - BLOCK_HEADER;
+  const engine = changetype<Header>(header);
+  if (!isBlock(header, pointer, 0)) unreachable();
   store<u32>(block, 0, 4);
-  changetype<Header>(header).heapFreeBytes += sizeOf(block);
+  engine.heapFreeBytes += sizeOf(block);
+}
+
+/** Whether `pointer` is a block in use, of `bytes` bytes at least. */
+export function isBlock(header: usize, pointer: usize, bytes: u32): bool {
+  const engine = changetype<Header>(header);
+  const block = pointer - BLOCK_HEADER;
+  return (
+    block >= engine.heapStart &&
+    block < engine.heapEnd &&
+    stateOf(block) == USED &&
+    sizeOf(block) - BLOCK_HEADER >= bytes
+  );
 }
 
 /** First half of a rebuild: `pointer` is alive. */
@@ -157,8 +167,37 @@ export function sweepHeap(header: usize): void {
       store<u32>(block, 0, 4);
       free += sizeOf(block);
     }
-    block += sizeOf(block);
+    block = behind(engine, block);
   }
   engine.heapRover = engine.heapStart;
   engine.heapFreeBytes = free;
+}
+
+/** True if `bytes` bytes at two addresses are equal. */
+export function sameBytes(a: usize, b: usize, bytes: u32): bool {
+  let at: usize = 0;
+  for (; at + 8 <= <usize>bytes; at += 8) if (load<u64>(a + at) != load<u64>(b + at)) return false;
+  for (; at < <usize>bytes; at++) if (load<u8>(a + at) != load<u8>(b + at)) return false;
+  return true;
+}
+
+/** The block behind `block`, or the end of the heap. */
+function behind(engine: Header, block: usize): usize {
+  const size = sizeOf(block);
+  if (size < BLOCK_HEADER || size > engine.heapEnd - <u32>block) unreachable();
+  return block + size;
+}
+
+function stateOf(block: usize): u32 {
+  return load<u32>(block, 4);
+}
+
+function setBlock(block: usize, size: u32, state: u32): void {
+  if (!ASC_NO_ASSERT) assert(size >= BLOCK_HEADER && (size & 7) == 0);
+  store<u32>(block, size);
+  store<u32>(block, state, 4);
+}
+
+function sizeOf(block: usize): u32 {
+  return load<u32>(block);
 }

@@ -11,6 +11,26 @@ import { Entry, Header, Reader, Record } from "./layout";
 import { exitSection, openSection } from "./readers";
 import { directoryOf, hvaIndexOf } from "./roots";
 import { KVM_MEM_LOG_DIRTY_PAGES } from "./validate";
+import { markWindows, windowsOf } from "./windows";
+
+/**
+ * Mark every page of a logged slot or window that host bytes [start, end) back, `start` below `end`, in all address
+ * spaces, from one layout. Returns their number.
+ */
+export function markHostRange(reader: usize, start: f64, end: f64): f64 {
+  openSection(reader);
+  const line = changetype<Reader>(reader);
+  const root = ownPin(reader);
+  const shift = <u64>line.pageShift;
+  const endPage = (<u64>end + (((<u64>1) << shift) - 1)) >> shift;
+  let marked: u64 = 0;
+  for (let asId: u32 = 0; asId < changetype<Header>(line.header).addressSpaces; asId++) {
+    marked += markIndex(reader, directoryOf(root, hvaIndexOf(asId)), <u64>start >> shift, endPage);
+    marked += markWindows(windowsOf(root, asId), <u64>start, <u64>end, <u32>shift);
+  }
+  exitSection(reader);
+  return <f64>marked;
+}
 
 /** Mark those pages of one index that meet the host pages [start, end) and whose slot keeps a log: their number. */
 function markIndex(reader: usize, directory: usize, start: u64, end: u64): u64 {
@@ -26,6 +46,8 @@ function markIndex(reader: usize, directory: usize, start: u64, end: u64): u64 {
     const record: usize = changetype<Entry>(entry).record;
     const slot = changetype<Record>(record);
     if (!(slot.flags & KVM_MEM_LOG_DIRTY_PAGES)) continue;
+    // Damage: the loop would go on for billions of pages.
+    if (slot.npages != changetype<Entry>(entry).npages) unreachable();
     const first = slot.userspaceAddr >> shift;
     const from = max(start, first);
     const to = min(end, first + slot.npages);
@@ -33,22 +55,4 @@ function markIndex(reader: usize, directory: usize, start: u64, end: u64): u64 {
     marked += to - from;
   }
   return marked;
-}
-
-/**
- * Mark every page of a logged slot that host bytes [start, end) back, `start` below `end`, in all address spaces,
- * from one layout. Returns their number.
- */
-export function markHostRange(reader: usize, start: f64, end: f64): f64 {
-  openSection(reader);
-  const line = changetype<Reader>(reader);
-  const root = ownPin(reader);
-  const shift = <u64>line.pageShift;
-  const endPage = (<u64>end + (((<u64>1) << shift) - 1)) >> shift;
-  let marked: u64 = 0;
-  for (let asId: u32 = 0; asId < changetype<Header>(line.header).addressSpaces; asId++) {
-    marked += markIndex(reader, directoryOf(root, hvaIndexOf(asId)), <u64>start >> shift, endPage);
-  }
-  exitSection(reader);
-  return <f64>marked;
 }

@@ -13,35 +13,6 @@ import { Chunk, Directory, ENTRY_BYTES, Entry, GROUP_CHUNKS, Header, Record } fr
 /** Bits of a key below the host page: room for every slot id. */
 const ID_BITS: u32 = 15;
 
-function keyOf(header: usize, record: usize): u64 {
-  const page = changetype<Record>(record).userspaceAddr >> changetype<Header>(header).pageShift;
-  return (page << ID_BITS) | (changetype<Record>(record).slot & 0xffff);
-}
-
-/** Host page after the last one of an entry. */
-function endOf(entry: usize): u64 {
-  return (changetype<Entry>(entry).key >> ID_BITS) + changetype<Entry>(entry).npages;
-}
-
-function groupMaxAt(directory: usize, r: u32): usize {
-  return changetype<Directory>(directory).groups + ((r / GROUP_CHUNKS) << 3);
-}
-
-function refreshChunk(chunk: usize): void {
-  let end: u64 = 0;
-  const count = changetype<Chunk>(chunk).count;
-  for (let i: u32 = 0; i < count; i++) end = max(end, endOf(entryAt(chunk, i)));
-  changetype<Chunk>(chunk).maxEnd = end;
-}
-
-function refreshGroup(directory: usize, r: u32): void {
-  const first = r - (r % GROUP_CHUNKS);
-  const last = min(first + GROUP_CHUNKS, changetype<Directory>(directory).chunkCount);
-  let end: u64 = 0;
-  for (let i = first; i < last; i++) end = max(end, changetype<Chunk>(chunkAt(directory, i)).maxEnd);
-  store<u64>(groupMaxAt(directory, r), end);
-}
-
 /** Add a record. False if the chunk pool is empty. */
 export function insertHva(header: usize, index: u32, directory: usize, record: usize): bool {
   const key = keyOf(header, record);
@@ -82,6 +53,11 @@ export function replaceHva(header: usize, directory: usize, record: usize): bool
   return true;
 }
 
+function keyOf(header: usize, record: usize): u64 {
+  const page = changetype<Record>(record).userspaceAddr >> changetype<Header>(header).pageShift;
+  return (page << ID_BITS) | (changetype<Record>(record).slot & 0xffff);
+}
+
 /** Before closeDirectory: exact ends again where chunks were split, merged or dropped. */
 export function closeHva(header: usize, directory: usize): void {
   const list = changetype<Directory>(directory);
@@ -92,6 +68,21 @@ export function closeHva(header: usize, directory: usize): void {
     if (changetype<Chunk>(chunk).transaction == transaction) refreshChunk(chunk);
   }
   for (let r: u32 = 0; r < list.chunkCount; r += GROUP_CHUNKS) refreshGroup(directory, r);
+}
+
+function refreshChunk(chunk: usize): void {
+  let end: u64 = 0;
+  const count = changetype<Chunk>(chunk).count;
+  for (let i: u32 = 0; i < count; i++) end = max(end, endOf(entryAt(chunk, i)));
+  changetype<Chunk>(chunk).maxEnd = end;
+}
+
+function refreshGroup(directory: usize, r: u32): void {
+  const first = r - (r % GROUP_CHUNKS);
+  const last = min(first + GROUP_CHUNKS, changetype<Directory>(directory).chunkCount);
+  let end: u64 = 0;
+  for (let i = first; i < last; i++) end = max(end, changetype<Chunk>(chunkAt(directory, i)).maxEnd);
+  store<u64>(groupMaxAt(directory, r), end);
 }
 
 /**
@@ -109,7 +100,10 @@ export function nextHva(directory: usize, from: u64, start: u64, end: u64): usiz
       const last = entryAt(chunk, changetype<Chunk>(chunk).count);
       for (; entry < last; entry += ENTRY_BYTES) {
         if (changetype<Entry>(entry).key >> ID_BITS >= end) return 0;
-        if (endOf(entry) > start) return entry;
+        if (endOf(entry) <= start) continue;
+        // Damage: a walk that goes back never ends.
+        if (changetype<Entry>(entry).key < from) unreachable();
+        return entry;
       }
     }
     r++;
@@ -119,4 +113,13 @@ export function nextHva(directory: usize, from: u64, start: u64, end: u64): usiz
     entry = entryAt(chunkAt(directory, r), 0);
     if (changetype<Entry>(entry).key >> ID_BITS >= end) return 0;
   }
+}
+
+/** Host page after the last one of an entry. */
+function endOf(entry: usize): u64 {
+  return (changetype<Entry>(entry).key >> ID_BITS) + changetype<Entry>(entry).npages;
+}
+
+function groupMaxAt(directory: usize, r: u32): usize {
+  return changetype<Directory>(directory).groups + ((r / GROUP_CHUNKS) << 3);
 }

@@ -19,7 +19,9 @@ export function slotKey(header: usize, slot: u32): i32 {
 
 /** Published record of a slot key, 0 if there is none. */
 export function recordOf(header: usize, key: u32): usize {
-  return load<u32>(changetype<Header>(header).ids + (key << 2));
+  const engine = changetype<Header>(header);
+  if (!ASC_NO_ASSERT) assert(key < engine.addressSpaces * engine.maxSlots);
+  return load<u32>(engine.ids + (key << 2));
 }
 
 export function setRecord(header: usize, key: u32, record: usize): void {

@@ -5,7 +5,7 @@
  */
 
 // Birth: sizes, limits, owner tokens.
-export { attachOwner, checkEngine, createEngine, engineBytes } from "./create";
+export { attachOwner, checkStamp, createEngine, engineBytes } from "./create";
 
 // Readers: claim a line, open sections, be asked to leave them, die.
 export {
@@ -17,6 +17,9 @@ export {
   openSection,
   refreshSection,
   exitSection,
+  openAccess,
+  suspendSection,
+  resumeSection,
   enterVcpu,
   exitVcpu,
   insideVcpu,
@@ -27,6 +30,7 @@ export {
   releaseReader,
   reapOwner,
 } from "./readers";
+export { attachTlb, tlbOf } from "./tlb";
 
 // Read: gpa -> hva, gpa -> hva or device.
 export {
@@ -34,7 +38,10 @@ export {
   gpaToHvaRead,
   gfnToSlot,
   markDirty,
+  dirtyEpochOf,
   resolve,
+  fillTlb,
+  pieceAt,
   deviceOf,
   deviceOffsetOf,
 } from "./lookup";
@@ -52,13 +59,13 @@ export {
   endedLogs,
   synchronizeReaders,
   oldestCommit,
-  pauseVcpus,
   beginPause,
-  vcpusInside,
+  awaitVcpus,
   resumeVcpus,
   unlockEngine,
 } from "./commit";
 export { stageWindows } from "./windows";
+export { editWindows } from "./windowedits";
 
 // Private memory: stage files and attributes for a commit; look them up.
 export { stageMemfd, stageMemfdClose, stageAttributes, attributesAt, resolvePrivate } from "./privatememory";
@@ -88,7 +95,7 @@ export {
 } from "./dirtyring";
 
 // Dirty consumers.
-export { openConsumer, beginHarvest, endHarvest, closeConsumer } from "./consumers";
+export { openConsumer, foldDirtyLogs, beginHarvest, nextDirty, endHarvest, closeConsumer } from "./consumers";
 
 // State and capabilities.
 export {

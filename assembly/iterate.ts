@@ -12,7 +12,6 @@ import { nextHva } from "./hvaindex";
 import { recordOf, slotKey } from "./idtable";
 import {
   BATCH_REGIONS,
-  DEPTH_BITS,
   Entry,
   Header,
   READER_BEHIND,
@@ -26,23 +25,12 @@ import {
   ReaderState,
   Record,
   Region,
+  SECTIONS_SHIFT,
 } from "./layout";
 import { addressBits, gfnOf } from "./lookup";
-import { publishedRoot } from "./publish";
-import { batchOf, readerLines } from "./readers";
+import { batchOf, publishedRoot, readerLines } from "./readers";
 import { directoryOf, gfnIndexOf, hvaIndexOf } from "./roots";
 import { windowsOf } from "./windows";
-
-/** Write the pages [first, end) of a record, counted from its first, as a region. */
-function putRegion(region: usize, record: usize, shift: u64, first: u64, end: u64): void {
-  const slot = changetype<Record>(record);
-  const mem = changetype<Region>(region);
-  mem.slot = slot.slot;
-  mem.flags = slot.flags;
-  mem.guestPhysAddr = (slot.baseGfn + first) << shift;
-  mem.memorySize = (end - first) << shift;
-  mem.userspaceAddr = slot.userspaceAddr + (first << shift);
-}
 
 /**
  * The slot of address space `asId` that maps `gpa` (bytes), as a region in the scratch area: 1, or 0 if none does.
@@ -112,23 +100,6 @@ export function windowTable(reader: usize): usize {
   return windowsOf(ownPin(reader), changetype<Reader>(reader).asId);
 }
 
-/** Record with slot number `slot` in a layout, by looking at every slot; 0 if there is none. */
-function scanForSlot(directory: usize, slot: u32): usize {
-  let gfn: u64 = 0;
-  for (let entry = nextGfn(directory, gfn); entry != 0; entry = nextGfn(directory, gfn)) {
-    const record: usize = changetype<Entry>(entry).record;
-    if (changetype<Record>(record).slot == slot) return record;
-    gfn = changetype<Entry>(entry).key + changetype<Entry>(entry).npages;
-  }
-  return 0;
-}
-
-/** True if a layout has this very record where the record says. */
-function holdsRecord(directory: usize, record: usize): bool {
-  const entry = changetype<Entry>(findEntry(directory, changetype<Record>(record).baseGfn));
-  return <usize>entry.record == record && entry.npages != 0;
-}
-
 /**
  * The slot with number `slot` in the scratch area: 1, or 0 if there is none, or a negative
  * errno. The id table belongs to the writer and may be a commit ahead or behind, so what it says
@@ -146,21 +117,32 @@ export function slotByNumber(reader: usize, slot: u32): i32 {
   return 1;
 }
 
-/** State of another thread's line: looked at word by word, so that it may be between two states. */
-function putReader(at: usize, line: usize): void {
-  const reader = changetype<Reader>(line);
-  const pin = observePin(line);
-  const state = changetype<ReaderState>(at);
-  state.reader = <u32>line;
-  state.token = observeOwner(line);
-  state.asId = reader.asId;
-  state.bits =
-    (reader.gated != 0 ? READER_VCPU : 0) |
-    (pin != 0 ? READER_INSIDE : 0) |
-    (pin != 0 && pin != publishedRoot(reader.header) ? READER_BEHIND : 0) |
-    (observeRequest(line) != 0 ? READER_KICKED : 0);
-  state.sections = reader.nesting >> (DEPTH_BITS + 2);
-  state.misses = reader.misses;
+/** True if a layout has this very record where the record says. */
+function holdsRecord(directory: usize, record: usize): bool {
+  const entry = changetype<Entry>(findEntry(directory, changetype<Record>(record).baseGfn));
+  return <usize>entry.record == record && entry.npages != 0;
+}
+
+/** Record with slot number `slot` in a layout, by looking at every slot; 0 if there is none. */
+function scanForSlot(directory: usize, slot: u32): usize {
+  let gfn: u64 = 0;
+  for (let entry = nextGfn(directory, gfn); entry != 0; entry = nextGfn(directory, gfn)) {
+    const record: usize = changetype<Entry>(entry).record;
+    if (changetype<Record>(record).slot == slot) return record;
+    gfn = changetype<Entry>(entry).key + changetype<Entry>(entry).npages;
+  }
+  return 0;
+}
+
+/** Write the pages [first, end) of a record, counted from its first, as a region. */
+function putRegion(region: usize, record: usize, shift: u64, first: u64, end: u64): void {
+  const slot = changetype<Record>(record);
+  const mem = changetype<Region>(region);
+  mem.slot = slot.slot;
+  mem.flags = slot.flags;
+  mem.guestPhysAddr = (slot.baseGfn + first) << shift;
+  mem.memorySize = (end - first) << shift;
+  mem.userspaceAddr = slot.userspaceAddr + (first << shift);
 }
 
 /** The next reader lines that have an owner, the caller's among them: their number, 0 at the end. */
@@ -179,4 +161,21 @@ export function nextReaders(reader: usize): u32 {
     count++;
   }
   return count;
+}
+
+/** State of another thread's line: looked at word by word, so that it may be between two states. */
+function putReader(at: usize, line: usize): void {
+  const reader = changetype<Reader>(line);
+  const pin = observePin(line);
+  const state = changetype<ReaderState>(at);
+  state.reader = <u32>line;
+  state.token = observeOwner(line);
+  state.asId = reader.asId;
+  state.bits =
+    (reader.gates != 0 ? READER_VCPU : 0) |
+    (pin != 0 ? READER_INSIDE : 0) |
+    (pin != 0 && pin != publishedRoot(reader.header) ? READER_BEHIND : 0) |
+    (observeRequest(line) != 0 ? READER_KICKED : 0);
+  state.sections = reader.nesting >> SECTIONS_SHIFT;
+  state.misses = reader.misses;
 }

@@ -2,7 +2,7 @@
  * The memory map: every structure of the engine, field by field, and the order of the areas.
  *
  *   base                                                                                     heap end
- *   | Header | readers | batch | ids | touched | roots | directories | structures | chunks |
+ *   | Header | readers | batch | threads | ids | touched | roots | directories | structures | chunks |
  *   | records | retired | marks | staging | heap: dirty bitmaps, staging of long lists ... |
  *
  * Invariants
@@ -15,7 +15,7 @@
  *  - "writer" below means: only by the holder of Header.lock. "reader i": only by the vCPU that owns the
  *    line.
  *
- * src/layout.ts is generated from this file by layout.gen.mjs.
+ * src/core/layout.ts is generated from this file by layout.gen.mjs.
  */
 
 /** "MSLT", little-endian. */
@@ -29,6 +29,9 @@ export const LIST_ENTRIES_MAX: u32 = 1048576;
 export const PAGE_SHIFT_MIN: u32 = 8;
 export const PAGE_SHIFT_MAX: u32 = 30;
 export const PHYS_ADDR_BITS_MAX: u32 = 52;
+/** Width of a host address in bits. */
+export const USER_ADDR_BITS_MIN: u32 = 32;
+export const USER_ADDR_BITS_MAX: u32 = 52;
 
 /** Entries of one chunk: five halving steps, so that the search needs no count. */
 export const CHUNK_ENTRIES: u32 = 32;
@@ -53,21 +56,95 @@ export const ROOTS: u32 = 4;
 export const BATCH_ENTRIES: u32 = 64;
 /** Regions that one call of the iterators hands out through the batch area. */
 export const BATCH_REGIONS: u32 = 16;
-/** Bits of Reader.nesting that count open sections; the two above tell who opened them. */
+/** Bits of Reader.nesting that count open sections; the two above tell who opened them; then comes MARKED_AHEAD. */
 export const DEPTH_BITS: u64 = 20;
+/** Bit of Reader.nesting: the TLB has write entries of logged slots, whose pages were marked before their writes. */
+export const MARKED_AHEAD: u64 = 0x400000;
+/** Lowest bit of the number of sections in Reader.nesting. */
+export const SECTIONS_SHIFT: u64 = 23;
+/** Entries of a TLB, a power of two. */
+export const TLB_ENTRIES_MIN: u32 = 64;
+export const TLB_ENTRIES_MAX: u32 = 65536;
+/** What an access is, and which tag of a TLB entry has to match. */
+export const TLB_READ: u32 = 0;
+export const TLB_WRITE: u32 = 1;
+export const TLB_CODE: u32 = 2;
 /** Dirty consumers besides KVM's own log. */
 export const CONSUMERS_MAX: u32 = 8;
 /** List entries that fit without the heap. */
 export const STAGING_ENTRIES_MIN: u32 = 128;
+
+/** Owner tokens of one thread: they differ in the lowest bits only. */
+export const OWNERS_PER_THREAD: u32 = 64;
 
 /** Bits of a commit's mode. */
 export const COMMIT_WAIT: u32 = 1;
 export const COMMIT_BARRIER: u32 = 2;
 export const COMMIT_CHANGED: u32 = 4;
 export const COMMIT_TAKE_DIRTY: u32 = 8;
-/** Bits of Window.flags: a window onto host memory, not a device; one that refuses writes, as KVM_MEM_READONLY. */
+/** Checks that refuse a commit. In Header.errorCheck they are above CHECK_SHIFT bits for the slot that was met. */
+export const CHECK_SHIFT: u32 = 24;
+export const CHECK_OWN_SECTION: u32 = 1;
+export const CHECK_GATE: u32 = 2;
+export const CHECK_SLOT: u32 = 3;
+export const CHECK_FLAGS: u32 = 4;
+export const CHECK_SIZE: u32 = 5;
+export const CHECK_GPA: u32 = 6;
+export const CHECK_HVA: u32 = 7;
+export const CHECK_HVA_END: u32 = 8;
+export const CHECK_MEMFD_OFFSET: u32 = 9;
+export const CHECK_GPA_WRAPS: u32 = 10;
+export const CHECK_NPAGES: u32 = 11;
+export const CHECK_NO_SLOT: u32 = 12;
+export const CHECK_HVA_CHANGES: u32 = 13;
+export const CHECK_SIZE_CHANGES: u32 = 14;
+export const CHECK_READONLY_CHANGES: u32 = 15;
+export const CHECK_MEMFD_CHANGES: u32 = 16;
+export const CHECK_GPA_END: u32 = 17;
+export const CHECK_OVERLAP: u32 = 18;
+export const CHECK_MEMFD_END: u32 = 19;
+export const CHECK_MEMFD_BOUND: u32 = 20;
+export const CHECK_MEMFD: u32 = 21;
+/** Checks of the structs that create a guest_memfd and set attributes. */
+export const CHECK_MEMFD_SIZE: u32 = 22;
+export const CHECK_MEMFD_FLAGS: u32 = 23;
+export const CHECK_ATTRIBUTES: u32 = 24;
+export const CHECK_ATTRIBUTES_FLAGS: u32 = 25;
+export const CHECK_ATTRIBUTES_ADDRESS: u32 = 26;
+export const CHECK_ATTRIBUTES_SIZE: u32 = 27;
+export const CHECK_ATTRIBUTES_END: u32 = 28;
+/**
+ * Bits of Window.flags: a window onto host memory, not a device; one that refuses writes, as KVM_MEM_READONLY; one that
+ * covers a slot, instead of being hidden by it; a mirror of other guest memory; nothing, where a slot is covered; one
+ * whose written pages dirty consumers are told, as KVM_MEM_LOG_DIRTY_PAGES.
+ */
 export const WINDOW_HOST: u32 = 1;
 export const WINDOW_READONLY: u32 = 2;
+export const WINDOW_OVER: u32 = 4;
+export const WINDOW_MIRROR: u32 = 8;
+export const WINDOW_HOLE: u32 = 16;
+export const WINDOW_LOGGED: u32 = 32;
+/** Of a mirror: bytes of a unit and units of a stripe as powers of two, and the address space of the original. */
+export const WINDOW_UNIT_SHIFT: u32 = 8;
+export const WINDOW_WAYS_SHIFT: u32 = 13;
+export const WINDOW_POWER_MASK: u32 = 31;
+export const WINDOW_ASID_SHIFT: u32 = 18;
+export const WINDOW_ASID_MASK: u32 = 3;
+/** Of an edit: the window that starts there goes. */
+export const WINDOW_REMOVE: u32 = 0x80000000;
+/** Values of Piece.kind. */
+export const PIECE_NONE: u32 = 0;
+export const PIECE_MEMORY: u32 = 1;
+export const PIECE_DEVICE: u32 = 2;
+export const PIECE_READ_ONLY: u32 = 3;
+export const PIECE_NO_ACCESS: u32 = 4;
+/** The two bitmaps that an extent has for a consumer. */
+export const VIEW_PENDING: u32 = 1;
+export const VIEW_IN_FLIGHT: u32 = 2;
+/** Bits of a consumer's number for its place; the others are its serial. */
+export const PLACE_BITS: u32 = 3;
+/** Bytes of a consumer's name at most. */
+export const CONSUMER_NAME_BYTES_MAX: u32 = 255;
 /** Bits of ReaderState.state. */
 export const READER_VCPU: u32 = 1;
 export const READER_INSIDE: u32 = 2;
@@ -78,13 +155,22 @@ export const TABLE_MEMFDS: u32 = 4;
 export const TABLE_BINDINGS: u32 = 5;
 export const TABLE_ATTRIBUTES: u32 = 6;
 export const TABLES: u32 = 7;
+/** First of the bits of Header.stagedTables for tables that were checked as they were made. */
+export const STAGED_SOUND: u32 = 8;
 /** More changed ranges than the staging area has room for: everything may have changed. */
 export const CHANGED_OVERFLOW: u32 = 0xffffffff;
 
 /**
- * Bit of Header.root: vCPUs wait before they open a section. Roots are multiples of 64, so that it is free.
+ * Bits of Header.root, which are free because roots are multiples of 64. vCPUs wait before they open a section:
+ * behind the closed gate until its owner opens it; for a writer in a hurry once a section, and HURRY_MS at most.
  */
 export const GATE_CLOSED: u32 = 1;
+export const HURRY: u32 = 2;
+export const ROOT_BITS: u32 = 3;
+
+/** Values of Header.waiting: the writer sleeps on a pin; or it does not sleep, and the last reader ends its hurry. */
+export const WAIT_ASLEEP: u32 = 1;
+export const WAIT_HURRY: u32 = 2;
 
 /**
  * One per engine, at `base`.
@@ -95,8 +181,8 @@ export const GATE_CLOSED: u32 = 1;
  *  128 | root                      |  atomic, read by every reader: a line of its own
  *  192 | lock, waiting, owners ... |  atomic, written by writers
  *  256 | the writer's notebook     |  plain, under the lock; all of it can be rebuilt from the root
- *  384 | names of dirty consumers  |  plain, under the lock
- *  448 +---------------------------+
+ *  384 | dirty consumers           |  plain, under the lock
+ *  400 +---------------------------+
  */
 @unmanaged
 export class Header {
@@ -117,7 +203,10 @@ export class Header {
   fixedBytes: u32;
   /** 1 if the heap may take pages from memory.grow; 0 in a region of fixed size. */
   growable: u32;
-  pad20: u64;
+  /** Processors that the vCPUs share; 0 if no writer may be in a hurry. */
+  processors: u32;
+  /** Width of a host address in bits: see userEndOf of validate.ts. */
+  maxUserAddrBits: u32;
   pad22: u64;
 
   // Areas: addresses and capacities.
@@ -140,9 +229,10 @@ export class Header {
   chunkCount: u32;
   /** Records in the pool. */
   recordCount: u32;
-  pad21: u32;
+  /** One AttachedThread for each reader line. */
+  threads: u32;
 
-  /** atomic; writer: the published root, and GATE_CLOSED. Its store is the one publication of a commit. */
+  /** atomic; writer: the published root, GATE_CLOSED, HURRY. Its store is the one publication of a commit. */
   root: u32;
   pad0: u32;
   pad1: u64;
@@ -157,7 +247,7 @@ export class Header {
   lock: u32;
   /** atomic; any thread: number of threads asleep on the lock. */
   lockWaiters: u32;
-  /** atomic; writer: not 0 while it sleeps on a reader's pin. */
+  /** atomic; writer: WAIT_*, 0 while no writer waits for a reader. */
   waiting: u32;
   /** atomic; any thread: owner of the closed gate (the lowest bit of root), 0 while it is open. */
   gateOwner: u32;
@@ -176,10 +266,20 @@ export class Header {
   dirtyRing: u32;
   /** atomic; any thread: RING_OVERFLOW_* of writes by threads that are no vCPU, while there is no bitmap. */
   unlogged: u32;
-  pad23: u32;
-  pad10: u64;
-  pad11: u64;
-  pad12: u64;
+  /** atomic; any thread: how often a gate was opened or a hurry ended; who waits for that sleeps on it. */
+  openings: u32;
+  /** writer: low half of the number of the last publication that a hurry was for; a second one would hold too long. */
+  hurried: u32;
+  /** writer: the same of the last publication whose readers did not leave in PATIENCE_MS. */
+  late: u32;
+  /** writer: so many grace periods more begin with a hurry, because one was late. */
+  hasty: u32;
+  /** atomic; who takes dirty bits: advanced once they are taken, so that vCPUs that mark ahead mark again. */
+  dirtyEpoch: u32;
+  /** atomic; any thread: 1 if TLBs were released whose memory the next holder of the lock frees. */
+  spareTlbs: u32;
+  /** writer: CHECK_* that refused the last commit, 0 if the error number says all. */
+  errorCheck: u32;
 
   /** writer: number of the transaction that is being built; stamps private chunks, never repeats. */
   transaction: u64;
@@ -230,18 +330,19 @@ export class Header {
   stagedMemfds: u32;
   stagedBindings: u32;
   stagedAttributes: u32;
-  /** writer: bit i is set while table i is staged, so that a commit without any looks at one word. */
+  /**
+   * writer: bit i is set while table i is staged, so that a commit without any looks at one word; bit i + STAGED_SOUND
+   * if it needs no check and differs from the published one.
+   */
   stagedTables: u32;
 
-  /** writer: hash of each dirty consumer's name, 0 if the place is free. */
-  consumer0: u64;
-  consumer1: u64;
-  consumer2: u64;
-  consumer3: u64;
-  consumer4: u64;
-  consumer5: u64;
-  consumer6: u64;
-  consumer7: u64;
+  /** writer: the HostLog, 0 without dirty consumers. */
+  hostLog: u32;
+  /** writer: the one of the transaction that is being built, 0 if it needs no other. */
+  stagedHostLog: u32;
+  /** writer: consumers opened so far. */
+  consumerSerial: u32;
+  pad12: u32;
 }
 
 /**
@@ -264,10 +365,10 @@ export class Reader {
   /** written at claim: the engine. */
   header: u32;
   /**
-   * written at claim: 1 for a vCPU, which waits at the gate; 0 for the one-shot calls of a thread, which do
-   * not.
+   * written at claim: the bits of the root at which the line waits. GATE_CLOSED for a vCPU, with HURRY if its
+   * thread may sleep; 0 for the one-shot calls of a thread.
    */
-  gated: u32;
+  gates: u32;
   /**
    * reader i: the cached slot, which belongs to the pinned layout: its first guest address, biased as addressBits
    * has it; its bytes, 0 if there is none; host address less guest address; record; flags.
@@ -284,7 +385,10 @@ export class Reader {
   cacheCommit: u64;
   /** reader i: commit counter of the last section. */
   seenCommit: u64;
-  /** reader i: sections entered so far, above who opened, and how many of them are open, one in the other. */
+  /**
+   * reader i: sections entered so far (SECTIONS_SHIFT), MARKED_AHEAD, who opened, and how many of them are open, one
+   * in the other.
+   */
   nesting: u64;
   /** reader i: lookups that found no slot. */
   misses: u64;
@@ -295,11 +399,32 @@ export class Reader {
    * with the line: what a vCPU that is gone has left in it is still to be harvested.
    */
   ring: u32;
-  pad5: u32;
+  /** reader i: address of its TLB, 0 without. */
+  tlb: u32;
   /** reader i: what the last lookup that met a device found: its number, and the byte of its registers. */
   device: u32;
-  pad6: u32;
+  /** writer: heap block of the line's TLB, or of one that was released; 0 without. */
+  tlbMemory: u32;
   deviceOffset: u64;
+}
+
+/**
+ * A thread that has attached. It tells two instances in one thread that they are, two threads with one token that they
+ * are not, and a writer that waits whether the reader's thread still lives. Written by JavaScript alone.
+ */
+@unmanaged
+export class AttachedThread {
+  /** atomic; any thread: lowest owner token of the thread, 0 while the place is free. */
+  owner: u32;
+  /** atomic; own thread: tokens handed out besides. */
+  tokens: u32;
+  /** atomic; own thread: instances that are not closed. */
+  instances: u32;
+  /** own thread: number of the kernel's thread, 0 if unknown. */
+  kernelThread: u32;
+  /** own thread: number that no other thread has; 0 until the place is written. */
+  identity: f64;
+  pad0: u64;
 }
 
 /** One layout of all address spaces; immutable once published. 128 bytes. */
@@ -422,10 +547,64 @@ export class Record {
 export class BitmapHead {
   /** Publication that the bitmap came with; what it replaces is carried into it. */
   birth: u64;
-  /** Views of the dirty consumers, 0 without: KVM's pending bits, then per consumer pending and in flight. */
-  views: u32;
-  /** Number of consumers that the views have room for. */
-  consumers: u32;
+  /** What of it KVM_GET_DIRTY_LOG has not taken yet, once there are consumers: one half's bytes; 0 before. */
+  kvmView: u32;
+  reserved0: u32;
+}
+
+/**
+ * Views of the dirty consumers, by host page. Never edited where a consumer would see it; replaced as a whole. Followed
+ * by
+ *   Extent extent[capacity]           ascending, no two of them meet
+ */
+@unmanaged
+export class HostLog {
+  /** Extents. */
+  count: u32;
+  /** Extents that fit. */
+  capacity: u32;
+  /** Number of extents from which on those are dropped that nobody needs. */
+  pruneAt: u32;
+  reserved0: u32;
+  /** Consumer in each place, 0 if it is free: what extents have for it counts for nothing then. */
+  consumer0: u32;
+  consumer1: u32;
+  consumer2: u32;
+  consumer3: u32;
+  consumer4: u32;
+  consumer5: u32;
+  consumer6: u32;
+  consumer7: u32;
+}
+
+/** Host pages that follow each other and that a log has covered: what is dirty there for each consumer. */
+@unmanaged
+export class Extent {
+  /** First host page. */
+  start: u64;
+  npages: u32;
+  reserved0: u32;
+  /** Two bitmaps of ALIGN(npages, 64) / 8 bytes for the consumer in each place: pending, in flight. */
+  bits0: u32;
+  bits1: u32;
+  bits2: u32;
+  bits3: u32;
+  bits4: u32;
+  bits5: u32;
+  bits6: u32;
+  bits7: u32;
+}
+
+/** A dirty consumer. Followed by the bytes of its name. */
+@unmanaged
+export class Consumer {
+  /** Number of the opening; tells a consumer from the next one in its place. */
+  serial: u32;
+  /** 1 if pages are dirty for it when a log covers them for the first time. */
+  initiallyDirty: u32;
+  /** Bytes of its name, UTF-8. */
+  nameBytes: u32;
+  reserved0: u32;
 }
 
 /** Header.dirtyRing when the first vCPU came before the capability. */
@@ -465,7 +644,8 @@ export class DirtyRing {
   hostPages: u32;
   /** written at birth: address of entry[0]. */
   entries: u32;
-  pad6: u32;
+  /** written at birth: the engine. */
+  header: u32;
   pad0: u64;
   pad1: u64;
   pad2: u64;
@@ -495,12 +675,55 @@ export class DirtyGfn {
 }
 
 /**
+ * TLB of a vCPU, at a multiple of 32. Followed by
+ *   TlbEntry entry[indexMask + 1]
+ *   u32 ahead[...]                 bit per entry: its page was marked dirty before its writes
+ *
+ * Guest byte `gpa` is looked for in one entry: with page = (u32)(gpa >> pageShift), in entry number
+ * (page ^ page >> 6 ^ page >> 12) & indexMask.
+ */
+@unmanaged
+export class Tlb {
+  /** written at birth: bytes of a page, as a power of two. */
+  pageShift: u32;
+  /** written at birth: entries less one. */
+  indexMask: u32;
+  /** written at birth: the bits of a guest address that are the page's. */
+  pageMask: u64;
+  /** reader i: dirty epoch before the first of the marks that are ahead of their writes. */
+  epoch: u32;
+  /** reader i: 0 if no entry was written since the last flush. */
+  filled: u32;
+  pad0: u64;
+}
+
+/**
+ * A page. An access of n bytes, n a power of two, is a hit if gpa & (pageMask | n - 1) equals the tag of its kind; the
+ * host address is gpa + addend then. A tag of all ones is none.
+ */
+@unmanaged
+export class TlbEntry {
+  /** reader i: guest address of the page, if it may be read. */
+  read: u64;
+  /** reader i: the same if it may be written, and is marked dirty or keeps no log. */
+  write: u64;
+  /** reader i: the same if it may be fetched from. */
+  code: u64;
+  /** reader i: host address less guest address. */
+  addend: i64;
+}
+
+/**
  * MMIO windows of an address space in one layout, on the heap. Followed by Window window[count]: ascending,
  * no two of them meet.
  */
 @unmanaged
 export class WindowTable {
   count: u32;
+  /** 1 if a window covers slots. */
+  covers: u32;
+  /** Dirty bits of the windows with WINDOW_LOGGED, a bit per page; 0 if there is none. Its words are atomic. */
+  marks: u32;
   reserved0: u32;
 }
 
@@ -517,12 +740,37 @@ export class WindowTable {
 export class Window {
   start: u64;
   end: u64;
-  /** What `start` is there: offset in the device's registers, or a host address. Bytes. */
+  /** What `start` is there: offset in the device's registers, a host address, or that of the original. Bytes. */
   target: u64;
-  /** Number of the device; 0 with WINDOW_HOST. */
+  /**
+   * Number of the device; with WINDOW_LOGGED number of its first bit in the table's marks; bytes of a period with
+   * WINDOW_MIRROR.
+   */
   device: u32;
   /** WINDOW_* bits. */
   flags: u32;
+}
+
+/** Guest bytes [start, end) to which one thing responds alike; where pieceAt writes it. */
+@unmanaged
+export class Piece {
+  start: u64;
+  end: u64;
+  /** What `start` is there: host address, or offset in the device's registers. Bytes. */
+  target: u64;
+  /** The guest address that `start` mirrors, in its address space; `start` itself without a mirror. */
+  origin: u64;
+  /** PIECE_*. */
+  kind: u32;
+  /** Number of the device. */
+  device: u32;
+  /** Record of the slot of memory, whose log its writes belong to; 0 without. */
+  record: u32;
+  /** KVM_MEM_* bits of that slot; of a window KVM_MEM_LOG_DIRTY_PAGES if it is logged. */
+  flags: u32;
+  /** Address space of `origin`. */
+  asId: u32;
+  reserved0: u32;
 }
 
 /** Net effect of a list on one slot id. */
@@ -592,8 +840,9 @@ export class ReaderState {
 }
 
 /** Bytes of each structure; the assertions below hold them to the classes. */
-export const HEADER_BYTES: u32 = 448;
+export const HEADER_BYTES: u32 = 400;
 export const READER_BYTES: u32 = 128;
+export const ATTACHED_THREAD_BYTES: u32 = 32;
 export const ROOT_BYTES: u32 = 128;
 export const DIRECTORY_BYTES: u32 = 16;
 export const STRUCTURE_BYTES: u32 = 16;
@@ -602,9 +851,14 @@ export const ENTRY_BYTES: u32 = 16;
 export const CHUNK_BYTES: u32 = 576;
 export const RECORD_BYTES: u32 = 32;
 export const BITMAP_HEAD_BYTES: u32 = 16;
+export const HOST_LOG_BYTES: u32 = 48;
+export const EXTENT_BYTES: u32 = 48;
+export const CONSUMER_BYTES: u32 = 16;
 export const DIRTY_RING_BYTES: u32 = 128;
 export const DIRTY_GFN_BYTES: u32 = 16;
-export const WINDOW_TABLE_BYTES: u32 = 8;
+export const TLB_BYTES: u32 = 32;
+export const TLB_ENTRY_BYTES: u32 = 32;
+export const WINDOW_TABLE_BYTES: u32 = 16;
 export const WINDOW_BYTES: u32 = 32;
 export const EFFECT_BYTES: u32 = 16;
 export const REGION_BYTES: u32 = 32;
@@ -616,9 +870,10 @@ export const BATCH_PLACES: u32 = 512;
 if (offsetof<Header>() != HEADER_BYTES) ERROR("Header");
 if (offsetof<Header>("root") != 128) ERROR("Header.root must start a line");
 if (offsetof<Header>("lock") != 192) ERROR("Header.lock must start a line");
-if (offsetof<Header>("consumer0") != 384) ERROR("Header.consumer0 must start a line");
+if (offsetof<Header>("hostLog") != 384) ERROR("Header.hostLog must start a line");
 if (offsetof<Header>("transaction") != 256) ERROR("Header.transaction must start a line");
 if (offsetof<Reader>() != READER_BYTES) ERROR("Reader");
+if (offsetof<AttachedThread>() != ATTACHED_THREAD_BYTES) ERROR("AttachedThread");
 if (offsetof<Root>() != ROOT_BYTES) ERROR("Root");
 if (offsetof<Root>("memfds") != offsetof<Root>("windows0") + 4 * TABLE_MEMFDS) ERROR("Root.memfds");
 if (offsetof<Root>("attributes") != offsetof<Root>("windows0") + 4 * TABLE_ATTRIBUTES)
@@ -633,9 +888,19 @@ if (offsetof<Entry>() != ENTRY_BYTES) ERROR("Entry");
 if (CHUNK_HEADER_BYTES + CHUNK_ENTRIES * ENTRY_BYTES != CHUNK_BYTES) ERROR("CHUNK_BYTES");
 if (offsetof<Record>() != RECORD_BYTES) ERROR("Record");
 if (offsetof<BitmapHead>() != BITMAP_HEAD_BYTES) ERROR("BitmapHead");
+if (offsetof<HostLog>() != HOST_LOG_BYTES) ERROR("HostLog");
+if (offsetof<Extent>() != EXTENT_BYTES) ERROR("Extent");
+if (offsetof<Consumer>() != CONSUMER_BYTES) ERROR("Consumer");
+if ((<u32>1) << PLACE_BITS != CONSUMERS_MAX) ERROR("PLACE_BITS");
 if (offsetof<DirtyRing>() != DIRTY_RING_BYTES) ERROR("DirtyRing");
 if (offsetof<DirtyRing>("resetIndex") != 64) ERROR("DirtyRing.resetIndex must be a line away");
 if (offsetof<DirtyGfn>() != DIRTY_GFN_BYTES) ERROR("DirtyGfn must equal struct kvm_dirty_gfn");
+if (offsetof<Tlb>() != TLB_BYTES) ERROR("Tlb");
+if (offsetof<TlbEntry>() != TLB_ENTRY_BYTES) ERROR("TlbEntry");
+if (offsetof<TlbEntry>("write") != 8 * TLB_WRITE) ERROR("TlbEntry.write");
+if (offsetof<TlbEntry>("code") != 8 * TLB_CODE) ERROR("TlbEntry.code");
+if (MARKED_AHEAD != (<u64>4) << DEPTH_BITS) ERROR("MARKED_AHEAD");
+if (SECTIONS_SHIFT != DEPTH_BITS + 3) ERROR("SECTIONS_SHIFT");
 if (offsetof<WindowTable>() != WINDOW_TABLE_BYTES) ERROR("WindowTable");
 if (offsetof<Window>() != WINDOW_BYTES) ERROR("Window");
 if (offsetof<Effect>() != EFFECT_BYTES) ERROR("Effect");

@@ -4,27 +4,86 @@
  * `sleepOnWord`, because the baseline compiler of V8 11.3 (Node 20) loses locals and stack values that are alive across
  * memory.atomic.wait32. A call saves them, so the wait must sit in a function that needs nothing afterwards.
  *
- * The others for size: a writer, or a walk, calls them from several places, and each copy would be a tenth of a KB or
- * more. What a vCPU's lookup runs has the same instructions with and without.
+ * The others for size: a writer, or a walk, calls them from several places, and each copy costs a tenth of a KB or
+ * more. Those of atomic.ts cost twice: the build for unshared memory differs in each copy. A vCPU's lookup runs the
+ * same instructions with and without.
  */
 import binaryen from "assemblyscript/binaryen";
 import { Transform } from "assemblyscript/transform";
 
 export const NAMES = {
-  atomic: ["sleepOnWord"],
-  chunks: ["padChunk", "searchPlace"],
-  consumers: ["createLog", "nameAt"],
-  dirtybitmap: ["fillPages", "freeBitmap", "useDirtyBitmap"],
+  atomic: [
+    "advanceDirtyEpoch",
+    "claimGate",
+    "clearDirtyWord",
+    "clearOverflow",
+    "countOpening",
+    "decideDirtyRing",
+    "endHurry",
+    "inheritGate",
+    "inheritOwner",
+    "mergeDirtyWord",
+    "observeDirtyEpoch",
+    "openGate",
+    "orphanLock",
+    "sleepOnWord",
+    "takeDirtyWord",
+    "tellOverflow",
+    "unlockWriter",
+    "wakeWriter",
+  ],
+  batch: ["translateSingly"],
+  chunks: ["allocChunk", "freeChunk", "padChunk", "searchPlace"],
+  consumers: ["createLog", "dropBits", "moveDirty", "pageOf", "pagesWithin", "placeOf", "visitLogs"],
+  dirtybitmap: ["addKvmView", "anyDirty", "fillPages", "freeBitmap", "mergeBits", "useDirtyBitmap"],
   dirtylog: ["loggedRecord"],
-  dirtyring: ["announceRings"],
-  heap: ["freeHeap", "growHeap", "searchHeap"],
+  dirtyring: ["announceRings", "repairPush"],
+  heap: ["freeHeap", "growHeap", "sameBytes", "searchHeap"],
+  hostlog: [
+    "addPending",
+    "commitHostLog",
+    "createBits",
+    "createTable",
+    "dropStagedHostLog",
+    "extentAt",
+    "extentFrom",
+    "foldLog",
+    "foldMarks",
+    "freeExtent",
+    "freeTable",
+    "hostPage",
+    "insertExtent",
+    "soilPages",
+  ],
+  hurry: ["crowded"],
   hvaindex: ["refreshChunk", "refreshGroup"],
   iterate: ["putRegion"],
-  publish: ["readerBehind"],
-  readers: ["freeLine", "ownSectionOpen", "vcpuInside"],
+  lookup: ["cacheUncovered", "fill", "fromPiece", "mark", "resolveIn"],
+  pieces: ["narrow", "search", "throughWindow"],
+  privatememory: ["append"],
+  readers: [
+    "beginOther",
+    "claimLine",
+    "exitOther",
+    "freeLine",
+    "noteChange",
+    "ownSectionOpen",
+    "readerBehind",
+    "tellWaiting",
+    "vcpuInside",
+  ],
   recover: ["mark", "marked"],
-  views: ["moveView", "viewAt"],
-  windows: ["dropStagedWindows", "unstageWindows", "windowsDiffer"],
+  tlb: ["dropAhead", "emptyTlb", "enterPage", "freeSpareTlbs", "freeTlb", "releaseTlb", "settleMarks"],
+  windows: [
+    "addMarks",
+    "dropStagedWindows",
+    "freeTable",
+    "markWindow",
+    "setStaged",
+    "unstageWindows",
+    "windowsDiffer",
+    "windowsOf",
+  ],
 };
 
 export default class NoInline extends Transform {

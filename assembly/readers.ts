@@ -10,14 +10,18 @@
  */
 import {
   claimOwner,
+  countOpening,
   decideDirtyRing,
+  endHurry,
   inheritGate,
   inheritOwner,
   observeGate,
+  observeOpenings,
   observeOwner,
   observePin,
   observeRequest,
   observeRoot,
+  observeWait,
   openGate,
   orphanLock,
   ownPin,
@@ -25,7 +29,7 @@ import {
   postRequest,
   releaseGate,
   releaseOwner,
-  sleepOnRoot,
+  sleepAtGate,
   unpinRoot,
   wakeWriter,
 } from "./atomic";
@@ -35,13 +39,26 @@ import {
   DIRTY_RING_NEVER,
   GATE_CLOSED,
   Header,
+  HURRY,
+  MAGIC,
+  MARKED_AHEAD,
+  OWNERS_PER_THREAD,
   READER_BYTES,
   Reader,
+  ROOT_BITS,
   Root,
+  SECTIONS_SHIFT,
+  WAIT_HURRY,
 } from "./layout";
+import { flushTlb, forgetTaken, releaseTlb, settleMarks } from "./tlb";
 
 /** Longest sleep at the gate; bounded, so that a lost wake-up costs this much and no more. */
 const GATE_SLEEP_MS: i64 = 5;
+/**
+ * Longest time that a hurry holds a section: some turns of a processor, for the reader that the writer waits for. If
+ * that one waits in its section for a vCPU that is held, it goes on after this time.
+ */
+const HURRY_MS: i64 = 50;
 
 /** Commit number that no layout has: nothing is cached. */
 const NO_COMMIT: u64 = u64.MAX_VALUE;
@@ -56,15 +73,25 @@ const OPENERS: u64 = BY_VCPU | MIXED;
  * A section that is no nested one: counted, and open. One word for all of it, because each store between two pins is
  * one more that the next pin has to wait for.
  */
-const FIRST_SECTION: u64 = (MIXED << 1) + 1;
+const FIRST_SECTION: u64 = ((<u64>1) << SECTIONS_SHIFT) + 1;
 
-/** Lines of an engine, those of the attached threads included. */
-export function readerLines(header: usize): u32 {
-  return changetype<Header>(header).maxVcpus << 1;
+/**
+ * Claim a vCPU's line; in an engine with dirty rings attachDirtyRing comes next. 0 if all maxVcpus are taken.
+ * `sleeps`: 1 if the calling thread may sleep, so that a writer in a hurry may hold the vCPU; else 0.
+ */
+export function claimVcpu(header: usize, owner: u32, sleeps: u32): usize {
+  decideDirtyRing(header, DIRTY_RING_NEVER);
+  const gates = sleeps != 0 ? GATE_CLOSED | HURRY : GATE_CLOSED;
+  return claimLine(header, owner, 0, changetype<Header>(header).maxVcpus, gates);
+}
+
+/** Claim the line for a thread's one-shot calls. 0 if as many threads as vCPUs hold one. */
+export function claimThread(header: usize, owner: u32): usize {
+  return claimLine(header, owner, changetype<Header>(header).maxVcpus, readerLines(header), 0);
 }
 
 /** Claim a free line of lines [first, end) for `owner`. 0 if all are taken. */
-function claimLine(header: usize, owner: u32, first: u32, end: u32, gated: u32): usize {
+function claimLine(header: usize, owner: u32, first: u32, end: u32, gates: u32): usize {
   const engine = changetype<Header>(header);
   for (let i = first; i < end; i++) {
     const reader: usize = engine.readers + i * READER_BYTES;
@@ -73,7 +100,7 @@ function claimLine(header: usize, owner: u32, first: u32, end: u32, gated: u32):
     line.header = <u32>header;
     line.pageShift = engine.pageShift;
     line.asId = 0;
-    line.gated = gated;
+    line.gates = gates;
     line.cacheCommit = NO_COMMIT;
     line.cacheBytes = 0;
     line.seenCommit = NO_COMMIT;
@@ -83,24 +110,6 @@ function claimLine(header: usize, owner: u32, first: u32, end: u32, gated: u32):
     return reader;
   }
   return 0;
-}
-
-/** Claim a vCPU's line; in an engine with dirty rings attachDirtyRing comes next. 0 if all maxVcpus are taken. */
-export function claimVcpu(header: usize, owner: u32): usize {
-  decideDirtyRing(header, DIRTY_RING_NEVER);
-  return claimLine(header, owner, 0, changetype<Header>(header).maxVcpus, 1);
-}
-
-/** Claim the line for a thread's one-shot calls. 0 if as many threads as vCPUs hold one. */
-export function claimThread(header: usize, owner: u32): usize {
-  return claimLine(header, owner, changetype<Header>(header).maxVcpus, readerLines(header), 0);
-}
-
-/** Let the pin go, then the line; in the line of a dead owner `header` may not be written yet. */
-function freeLine(header: usize, reader: usize): void {
-  unpinRoot(reader);
-  wakeWriter(header, reader);
-  releaseOwner(reader);
 }
 
 /** Leave any section and give the line back. */
@@ -115,12 +124,246 @@ export function batchOf(reader: usize): usize {
   return engine.batch + ((<u32>reader - engine.readers) / READER_BYTES) * BATCH_BYTES;
 }
 
-/** Sleep until the gate may be open. True if the line's own thread has closed it, which then cannot open it. */
-function awaitGate(reader: usize, word: u32): bool {
+/**
+ * Begin a section, or nest into the open one, for lookups of our own: the caller's next enterSection still tells
+ * whether the layout has changed since its last.
+ */
+export function openSection(reader: usize): void {
   const line = changetype<Reader>(reader);
-  if (observeGate(line.header) == observeOwner(reader)) return true;
-  sleepOnRoot(line.header, word, GATE_SLEEP_MS);
-  return false;
+  let nesting = line.nesting;
+  if (nesting & (DEPTH_MASK | MARKED_AHEAD)) nesting = beginOther(reader);
+  line.nesting = nesting + 1;
+  if (nesting & DEPTH_MASK) return;
+  const gates = line.gates;
+  inline.always(pinNewest(reader, gates));
+}
+
+/**
+ * The newest layout, pinned for one lookup of a line that has no section open; unpinAlone ends it. No section is
+ * counted: the two stores less are a tenth of a lookup.
+ */
+export function pinAlone(reader: usize): usize {
+  const line = changetype<Reader>(reader);
+  if (line.nesting & MARKED_AHEAD) beginOther(reader);
+  const gates = line.gates;
+  return inline.always(pinNewest(reader, gates));
+}
+
+/** The lookup is over. */
+export function unpinAlone(reader: usize): void {
+  unpinRoot(reader);
+  tellWriter(changetype<Reader>(reader).header, reader);
+}
+
+/** Begin a section, or nest into the open one. 1 if the layout changed since the last section. */
+export function enterSection(reader: usize): u32 {
+  const gates = changetype<Reader>(reader).gates;
+  return inline.always(enter(reader, FIRST_SECTION, MIXED, gates));
+}
+
+/**
+ * The same for callers who keep what they derive from the layout, and drop it when they see this section end. Returns
+ * 1 + the commit number of the layout, below 0 if it changed since the last section; 0 for a nested section.
+ */
+export function enterVcpu(reader: usize): f64 {
+  const changed = inline.always(enter(reader, FIRST_SECTION | BY_VCPU, 0, ROOT_BITS));
+  const line = changetype<Reader>(reader);
+  if ((<u32>line.nesting & <u32>DEPTH_MASK) != 1) return 0;
+  const told = <f64>(line.cacheCommit + 1);
+  return changed ? -told : told;
+}
+
+function enter(reader: usize, first: u64, nested: u64, gates: u32): u32 {
+  const line = changetype<Reader>(reader);
+  let nesting = line.nesting;
+  if (nesting & (DEPTH_MASK | MARKED_AHEAD)) {
+    nesting = beginOther(reader);
+    if (nesting & DEPTH_MASK) {
+      line.nesting = (nesting | nested) + 1;
+      return 0;
+    }
+  }
+  // Before the pin: who publishes and then asks would else lose the request to a section of the old layout.
+  if (observeRequest(reader) != 0) postRequest(reader, 0);
+  line.nesting = nesting + first;
+  return noteCommit(reader, inline.always(pinNewest(reader, gates)));
+}
+
+/** Before a section that is nested, or has marks ahead, those of which that were taken are forgotten: `nesting`. */
+function beginOther(reader: usize): u64 {
+  const line = changetype<Reader>(reader);
+  if ((line.nesting & DEPTH_MASK) == 0) forgetTaken(reader);
+  return line.nesting;
+}
+
+/** End a section, or its innermost nesting. */
+export function exitSection(reader: usize): void {
+  const nesting = changetype<Reader>(reader).nesting;
+  if (endsPlainly(nesting)) inline.always(exitOutermost(reader, nesting));
+  else exitOther(reader, nesting);
+}
+
+/** The same; insideVcpu from then on. */
+export function exitVcpu(reader: usize): bool {
+  const line = changetype<Reader>(reader);
+  const nesting = line.nesting;
+  if (endsPlainly(nesting)) {
+    inline.always(exitOutermost(reader, nesting));
+    return false;
+  }
+  exitOther(reader, nesting);
+  if (line.nesting & MIXED) line.nesting &= ~OPENERS;
+  return insideVcpu(reader);
+}
+
+/** End the section whose innermost nesting is the only one. */
+function exitOutermost(reader: usize, nesting: u64): void {
+  const line = changetype<Reader>(reader);
+  line.nesting = (nesting - 1) & ~OPENERS;
+  unpinRoot(reader);
+  tellWriter(line.header, reader);
+}
+
+/** True if one section is open, and nothing is to be done before its end: one test for both. */
+function endsPlainly(nesting: u64): bool {
+  return (<u32>nesting & <u32>(DEPTH_MASK | MARKED_AHEAD)) == 1;
+}
+
+/** End the innermost nesting of several, or a section whose marks are to be settled, or nothing if there is none. */
+function exitOther(reader: usize, nesting: u64): void {
+  const depth = <u32>nesting & <u32>DEPTH_MASK;
+  if (depth == 1) {
+    settleMarks(reader);
+    exitOutermost(reader, changetype<Reader>(reader).nesting);
+  } else if (depth != 0) changetype<Reader>(reader).nesting = nesting - 1;
+}
+
+/** True while a section is open that enterVcpu has begun and exitVcpu will end. */
+export function insideVcpu(reader: usize): bool {
+  return (changetype<Reader>(reader).nesting & BY_VCPU) != 0;
+}
+
+/** Inside a section: move to the newest layout. 1 if it is another one. */
+export function refreshSection(reader: usize): u32 {
+  if (ownPin(reader) == 0) return 0;
+  settleMarks(reader);
+  const old = ownPin(reader);
+  const root = pinNewest(reader, changetype<Reader>(reader).gates);
+  if (old != root) tellWriter(changetype<Reader>(reader).header, reader);
+  return noteCommit(reader, root);
+}
+
+/**
+ * A pinned layout for one access: its commit number n, in a section that this call has opened and exitSection ends; or
+ * -1 - n in the section that enterVcpu has begun; then nothing was opened. One call, because JavaScript makes it for
+ * each access outside of sections.
+ */
+export function openAccess(reader: usize): f64 {
+  const line = changetype<Reader>(reader);
+  const nesting = line.nesting;
+  if (nesting & BY_VCPU) return -1 - <f64>changetype<Root>(ownPin(reader)).commit;
+  line.nesting = nesting + 1;
+  if (nesting & DEPTH_MASK) return <f64>changetype<Root>(ownPin(reader)).commit;
+  const gates = line.gates;
+  return <f64>changetype<Root>(inline.always(pinNewest(reader, gates))).commit;
+}
+
+/**
+ * Leave the section with all its nestings, as KVM_RUN returns for an MMIO exit. Returns what resumeSection takes, 0 if
+ * there is no section.
+ */
+export function suspendSection(reader: usize): u32 {
+  const line = changetype<Reader>(reader);
+  if (line.nesting & MARKED_AHEAD) settleMarks(reader);
+  const open = line.nesting & (DEPTH_MASK | OPENERS);
+  if (open == 0) return 0;
+  line.nesting ^= open;
+  unpinRoot(reader);
+  tellWriter(line.header, reader);
+  return <u32>open;
+}
+
+/**
+ * Begin the section again that suspendSection has left, as deep as it was and in the newest layout; a section that was
+ * left open since is part of it. The next enterSection or refreshSection still tells that the layout is another one.
+ * Returns the commit number of the layout.
+ */
+export function resumeSection(reader: usize, open: u32): f64 {
+  const line = changetype<Reader>(reader);
+  if (line.nesting & MARKED_AHEAD) settleMarks(reader);
+  line.nesting = (line.nesting & ~(DEPTH_MASK | OPENERS)) | open;
+  const old = ownPin(reader);
+  const gates = line.gates;
+  const root = inline.always(pinNewest(reader, gates));
+  if (old != 0 && old != root) tellWriter(line.header, reader);
+  return <f64>changetype<Root>(root).commit;
+}
+
+/**
+ * Pin the published root, once it has none of the bits in `gates`, which holds at least the line's own; what was
+ * pinned before is let go.
+ */
+function pinNewest(reader: usize, gates: u32): usize {
+  const line = changetype<Reader>(reader);
+  const word = observeRoot(line.header);
+  if ((word & gates) == 0) {
+    pinRoot(reader, word & ~ROOT_BITS);
+    if (observeRoot(line.header) == word) return keepCache(reader, word & ~ROOT_BITS);
+  }
+  return pinAgain(reader);
+}
+
+/**
+ * pinNewest once a gate is closed, or the root was replaced between the two looks at it. A line whose gates are damaged
+ * has other bits there, which no writer ever opens.
+ */
+function pinAgain(reader: usize): usize {
+  const line = changetype<Reader>(reader);
+  let gates: u32 = line.gates & ROOT_BITS;
+  while (true) {
+    // A writer may be asleep on the pin that the next one replaces.
+    unpinRoot(reader);
+    tellWriter(line.header, reader);
+    const openings = observeOpenings(line.header);
+    const word = observeRoot(line.header);
+    if (word & gates) {
+      gates = awaitGate(reader, word & gates, openings) & ROOT_BITS;
+      continue;
+    }
+    pinRoot(reader, word & ~ROOT_BITS);
+    if (observeRoot(line.header) == word) return keepCache(reader, word & ~ROOT_BITS);
+  }
+}
+
+/** After the line's pin has changed: wake the writer that may sleep on it, or end the hurry of one that does not. */
+function tellWriter(header: usize, reader: usize): void {
+  const waiting = observeWait(header);
+  if (waiting != 0) tellWaiting(header, reader, waiting);
+}
+
+function tellWaiting(header: usize, reader: usize, waiting: u32): void {
+  wakeWriter(reader);
+  if (waiting == WAIT_HURRY && readerBehind(header, 0, false) == 0) endHurry(header);
+}
+
+/** Sleep until the bits in `closed` may be gone from the root. Returns the gates that the section waits at still. */
+function awaitGate(reader: usize, closed: u32, openings: u32): u32 {
+  const line = changetype<Reader>(reader);
+  // Damage: nobody opens the gate of what is no engine.
+  if (changetype<Header>(line.header).magic != MAGIC) unreachable();
+  if (closed & GATE_CLOSED) {
+    const holder = observeGate(line.header);
+    // The line's own thread has closed it, and could not open it.
+    if (sameThread(holder, observeOwner(reader))) return line.gates & ~GATE_CLOSED;
+    // An owner takes the gate before it closes, and opens before it leaves: closed without owner or opening is damage.
+    if (holder == 0 && observeOpenings(line.header) == openings) openGate(line.header);
+    sleepAtGate(line.header, openings, GATE_SLEEP_MS);
+    return line.gates;
+  }
+  sleepAtGate(line.header, openings, HURRY_MS);
+  // Nobody has ended it: the writer died, or the reader that it waits for does not leave.
+  if (observeOpenings(line.header) == openings) endHurry(line.header);
+  return line.gates & ~HURRY;
 }
 
 /** The pinned root. The cached slot is kept if it is of this layout. */
@@ -134,134 +377,24 @@ function keepCache(reader: usize, root: usize): usize {
   return root;
 }
 
-/** pinNewest once the gate is closed, or the root was replaced between the two looks at it. */
-function pinAgain(reader: usize): usize {
-  const line = changetype<Reader>(reader);
-  let gate: u32 = line.gated;
-  while (true) {
-    // A writer may be asleep on the pin that the next one replaces.
-    unpinRoot(reader);
-    wakeWriter(line.header, reader);
-    const word = observeRoot(line.header);
-    if (word & gate) {
-      if (awaitGate(reader, word)) gate = 0;
-      continue;
-    }
-    pinRoot(reader, word & ~GATE_CLOSED);
-    if (observeRoot(line.header) == word) return keepCache(reader, word & ~GATE_CLOSED);
-  }
-}
-
-/** Pin the published root, behind the gate for a vCPU, whose `gated` is 1; what was pinned before is let go. */
-function pinNewest(reader: usize, gated: u32): usize {
-  const line = changetype<Reader>(reader);
-  const word = observeRoot(line.header);
-  if ((word & gated) == 0) {
-    pinRoot(reader, word & ~GATE_CLOSED);
-    if (observeRoot(line.header) == word) return keepCache(reader, word & ~GATE_CLOSED);
-  }
-  return pinAgain(reader);
-}
-
 /** 1 if the layout is another than at the last look. */
 function noteCommit(reader: usize, root: usize): u32 {
   const commit = changetype<Root>(root).commit;
-  if (commit == changetype<Reader>(reader).seenCommit) return 0;
+  return commit == changetype<Reader>(reader).seenCommit ? 0 : noteChange(reader, commit);
+}
+
+/** The layout is another one: what the TLB has is of an older one. */
+function noteChange(reader: usize, commit: u64): u32 {
   changetype<Reader>(reader).seenCommit = commit;
+  flushTlb(reader);
   return 1;
-}
-
-/**
- * Begin a section, or nest into the open one, for lookups of our own: the caller's next enterSection still tells
- * whether the layout has changed since its last.
- */
-export function openSection(reader: usize): void {
-  const line = changetype<Reader>(reader);
-  const nesting = line.nesting;
-  line.nesting = nesting + 1;
-  if (nesting & DEPTH_MASK) return;
-  const gated = line.gated;
-  inline.always(pinNewest(reader, gated));
-}
-
-function enter(reader: usize, first: u64, nested: u64, gated: u32): u32 {
-  const line = changetype<Reader>(reader);
-  const nesting = line.nesting;
-  if (nesting & DEPTH_MASK) {
-    line.nesting = (nesting | nested) + 1;
-    return 0;
-  }
-  // Before the pin: who publishes and then asks would else lose the request to a section of the old layout.
-  if (observeRequest(reader) != 0) postRequest(reader, 0);
-  line.nesting = nesting + first;
-  return noteCommit(reader, inline.always(pinNewest(reader, gated)));
-}
-
-/** Begin a section, or nest into the open one. 1 if the layout changed since the last section. */
-export function enterSection(reader: usize): u32 {
-  const gated = changetype<Reader>(reader).gated;
-  return inline.always(enter(reader, FIRST_SECTION, MIXED, gated));
-}
-
-/** The same for callers who keep what they derive from the layout, and drop it when they see this section end. */
-export function enterVcpu(reader: usize): u32 {
-  return inline.always(enter(reader, FIRST_SECTION | BY_VCPU, 0, 1));
-}
-
-/** True while a section is open that enterVcpu has begun and exitVcpu will end. */
-export function insideVcpu(reader: usize): bool {
-  return (changetype<Reader>(reader).nesting & BY_VCPU) != 0;
-}
-
-function depthOf(nesting: u64): u32 {
-  return <u32>nesting & <u32>DEPTH_MASK;
-}
-
-/** End the section whose innermost nesting is the only one. */
-function exitOutermost(reader: usize, nesting: u64): void {
-  const line = changetype<Reader>(reader);
-  line.nesting = (nesting - 1) & ~OPENERS;
-  unpinRoot(reader);
-  wakeWriter(line.header, reader);
-}
-
-/** End the innermost nesting of several, or nothing if there is no section. */
-function exitNested(reader: usize, nesting: u64): void {
-  if (depthOf(nesting) != 0) changetype<Reader>(reader).nesting = nesting - 1;
-}
-
-/** End a section, or its innermost nesting. */
-export function exitSection(reader: usize): void {
-  const nesting = changetype<Reader>(reader).nesting;
-  if (depthOf(nesting) == 1) inline.always(exitOutermost(reader, nesting));
-  else exitNested(reader, nesting);
-}
-
-/** The same; insideVcpu from then on. */
-export function exitVcpu(reader: usize): bool {
-  const line = changetype<Reader>(reader);
-  const nesting = line.nesting;
-  if (depthOf(nesting) == 1) {
-    inline.always(exitOutermost(reader, nesting));
-    return false;
-  }
-  exitNested(reader, nesting);
-  if (line.nesting & MIXED) line.nesting &= ~OPENERS;
-  return insideVcpu(reader);
-}
-
-/** Inside a section: move to the newest layout. 1 if it is another one. */
-export function refreshSection(reader: usize): u32 {
-  if (ownPin(reader) == 0) return 0;
-  const old = ownPin(reader);
-  const root = pinNewest(reader, changetype<Reader>(reader).gated);
-  if (old != root) wakeWriter(changetype<Reader>(reader).header, reader);
-  return noteCommit(reader, root);
 }
 
 /** Address space that the line's lookups use; its cached slot belongs to another one. */
 export function setAddressSpace(reader: usize, asId: u32): bool {
   if (asId >= changetype<Header>(changetype<Reader>(reader).header).addressSpaces) return false;
+  settleMarks(reader);
+  flushTlb(reader);
   changetype<Reader>(reader).asId = asId;
   changetype<Reader>(reader).cacheBytes = 0;
   return true;
@@ -278,15 +411,41 @@ export function readerOf(header: usize, root: usize): usize {
   return 0;
 }
 
+/** The published root. */
+export function publishedRoot(header: usize): usize {
+  return observeRoot(header) & ~ROOT_BITS;
+}
+
+/**
+ * A line with a replaced layout pinned, 0 if there is none: with `own` one of the thread of `owner`, else one of
+ * another.
+ */
+export function readerBehind(header: usize, owner: u32, own: bool): usize {
+  const root = publishedRoot(header);
+  const lines = readerLines(header);
+  let reader: usize = changetype<Header>(header).readers;
+  for (let i: u32 = 0; i < lines; i++) {
+    const pin = observePin(reader);
+    if (pin != 0 && pin != root && sameThread(observeOwner(reader), owner) == own) return reader;
+    reader += READER_BYTES;
+  }
+  return 0;
+}
+
 /** A vCPU of another thread than `owner` that is inside a section, 0 if there is none. */
 export function vcpuInside(header: usize, owner: u32): usize {
   const engine = changetype<Header>(header);
   let reader: usize = engine.readers;
   for (let i: u32 = 0; i < engine.maxVcpus; i++) {
-    if (observePin(reader) != 0 && observeOwner(reader) != owner) return reader;
+    if (observePin(reader) != 0 && !sameThread(observeOwner(reader), owner)) return reader;
     reader += READER_BYTES;
   }
   return 0;
+}
+
+/** Whether two owner tokens are those of one thread. */
+export function sameThread(a: u32, b: u32): bool {
+  return (a ^ b) < OWNERS_PER_THREAD;
 }
 
 /** Ask every vCPU to leave its section. Mirrors kvm_make_all_cpus_request. */
@@ -302,7 +461,7 @@ export function vcpuKicked(reader: usize): u32 {
 
 /** Sections that the line has entered since it was claimed. */
 export function sectionCount(reader: usize): f64 {
-  return <f64>(changetype<Reader>(reader).nesting >> (DEPTH_BITS + 2));
+  return <f64>(changetype<Reader>(reader).nesting >> SECTIONS_SHIFT);
 }
 
 /** Lookups of the line that found no slot since then. */
@@ -311,9 +470,9 @@ export function missCount(reader: usize): f64 {
 }
 
 /**
- * The thread with token `dead` is gone: free its reader lines, open its gate, and leave its lock to the next
- * writer, which will rebuild what it may have left half-written. The caller has proof of death. Each thing is
- * taken over under `owner`, the caller's token, first: of two reapers one gets it, and one that dies is
+ * The thread with token `dead` is gone: free its reader lines, open its gate, end its hurry, and leave its lock to
+ * the next writer, which will rebuild what it may have left half-written. The caller has proof of death. Lines, gate
+ * and lock are taken over under `owner`, the caller's token, first: of two reapers one gets them, and one that dies is
  * reaped in turn. Returns the lines freed.
  */
 export function reapOwner(header: usize, owner: u32, dead: u32): u32 {
@@ -329,17 +488,33 @@ export function reapOwner(header: usize, owner: u32, dead: u32): u32 {
     openGate(header);
     releaseGate(header);
   }
+  // It may have been the dead thread's, or one that it has ended without a word to the sleepers.
+  endHurry(header);
+  countOpening(header);
   orphanLock(header, dead);
   return freed;
 }
 
-/** True if a line of `owner` is inside a section. */
+/** Let the pin go, then the line; in the line of a dead owner `header` may not be written yet. */
+function freeLine(header: usize, reader: usize): void {
+  releaseTlb(reader);
+  unpinRoot(reader);
+  tellWriter(header, reader);
+  releaseOwner(reader);
+}
+
+/** True if a line of the thread of `owner` is inside a section. */
 export function ownSectionOpen(header: usize, owner: u32): bool {
   const lines = readerLines(header);
   let reader: usize = changetype<Header>(header).readers;
   for (let i: u32 = 0; i < lines; i++) {
-    if (observePin(reader) != 0 && observeOwner(reader) == owner) return true;
+    if (observePin(reader) != 0 && sameThread(observeOwner(reader), owner)) return true;
     reader += READER_BYTES;
   }
   return false;
+}
+
+/** Lines of an engine, those of the attached threads included. */
+export function readerLines(header: usize): u32 {
+  return changetype<Header>(header).maxVcpus << 1;
 }

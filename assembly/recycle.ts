@@ -4,19 +4,24 @@
 import { carryRecord } from "./carry";
 import { linkChunk } from "./chunks";
 import { freeBitmap } from "./dirtybitmap";
-import { freeHeap } from "./heap";
+import { foldMarks } from "./hostlog";
 import { Header, Record } from "./layout";
 import { freeRecord } from "./records";
 import { BITMAP_DIES, isChunk, isRecord, nextPlace } from "./retired";
+import { freeTable } from "./windows";
 
 /**
- * Before what is retired up to `end` goes: carry the dirty bits of bitmaps that die into the layout `after`.
+ * Before what is retired up to `end` goes: carry the dirty bits of bitmaps and marks that die into the layout `after`,
+ * and to the consumers.
  */
 export function carryRetired(header: usize, end: u32, after: usize): void {
   const engine = changetype<Header>(header);
+  // A place outside of the ring is damage; a walk would never come to it.
+  if (end >= engine.retiredCapacity) unreachable();
   for (let at = engine.retiredHead; at != end; at = nextPlace(header, at)) {
     const word = load<u32>(engine.retired + (at << 2));
     if (word & BITMAP_DIES) carryRecord(header, word & ~BITMAP_DIES, after);
+    else if (!isRecord(header, word) && !isChunk(header, word)) foldMarks(header, word);
   }
 }
 
@@ -30,10 +35,11 @@ export function recycle(header: usize, end: u32): void {
     if (isChunk(header, word)) {
       freeChunk = linkChunk(word, freeChunk);
     } else if (!isRecord(header, word)) {
-      freeHeap(header, word);
+      freeTable(header, word);
     } else {
       const record: usize = word & ~BITMAP_DIES;
-      if (word & BITMAP_DIES) freeBitmap(header, changetype<Record>(record).bitmap);
+      const bitmap: usize = changetype<Record>(record).bitmap;
+      if (word & BITMAP_DIES && bitmap != 0) freeBitmap(header, bitmap);
       freeRecord(header, record);
     }
   }

@@ -10,13 +10,6 @@ import { Header } from "./layout";
 export const BITMAP_KEPT: u32 = 0;
 export const BITMAP_DIES: u32 = 1;
 
-function push(header: usize, word: u32): void {
-  const engine = changetype<Header>(header);
-  const tail = engine.retiredTail;
-  store<u32>(engine.retired + (tail << 2), word);
-  engine.retiredTail = nextPlace(header, tail);
-}
-
 /** The transaction replaced this published chunk. */
 export function retireChunk(header: usize, chunk: usize): void {
   push(header, <u32>chunk);
@@ -32,6 +25,19 @@ export function retireWindows(header: usize, table: usize): void {
   push(header, <u32>table);
 }
 
+function push(header: usize, word: u32): void {
+  const engine = changetype<Header>(header);
+  const tail = engine.retiredTail;
+  if (!ASC_NO_ASSERT) assert(tail < engine.retiredCapacity && nextPlace(header, tail) != engine.retiredHead);
+  store<u32>(engine.retired + (tail << 2), word);
+  engine.retiredTail = nextPlace(header, tail);
+}
+
+/** Place after `at` in the ring. */
+export function nextPlace(header: usize, at: u32): u32 {
+  return at + 1 >= changetype<Header>(header).retiredCapacity ? 0 : at + 1;
+}
+
 /** True if a word of the ring is a record and the fate of its bitmap. */
 export function isRecord(header: usize, word: u32): bool {
   const engine = changetype<Header>(header);
@@ -42,9 +48,4 @@ export function isRecord(header: usize, word: u32): bool {
 export function isChunk(header: usize, word: u32): bool {
   const engine = changetype<Header>(header);
   return word - engine.chunks < engine.records - engine.chunks;
-}
-
-/** Place after `at` in the ring. */
-export function nextPlace(header: usize, at: u32): u32 {
-  return at + 1 == changetype<Header>(header).retiredCapacity ? 0 : at + 1;
 }

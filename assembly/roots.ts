@@ -4,10 +4,11 @@
  * A root and all it reaches never changes once published, so that every load here is plain.
  * Mirrors kvm->memslots[as_id] and slots->generation.
  */
-import { Header, ROOT_BYTES, ROOTS, Root } from "./layout";
+import { ADDRESS_SPACES_MAX, Header, ROOT_BYTES, ROOTS, Root } from "./layout";
 
 /** Root number `number` of the engine. */
 export function rootAt(header: usize, number: u32): usize {
+  if (!ASC_NO_ASSERT) assert(number < ROOTS);
   return changetype<Header>(header).roots + number * ROOT_BYTES;
 }
 
@@ -28,6 +29,7 @@ export function hvaIndexOf(asId: u32): u32 {
 
 /** Directory of an index. */
 export function directoryOf(root: usize, index: u32): usize {
+  if (!ASC_NO_ASSERT) assert(index < 2 * ADDRESS_SPACES_MAX);
   return load<u32>(root + (index << 2), offsetof<Root>("directory0"));
 }
 

@@ -7,8 +7,7 @@ import { announceRings, dirtyRingBytes } from "./dirtyring";
 import { E2BIG, EINVAL, OK } from "./errno";
 import { nextGfn } from "./gfnindex";
 import { Header, RING_BYTES_MAX, RING_BYTES_MIN, Root } from "./layout";
-import { publishedRoot } from "./publish";
-import { exitSection, openSection } from "./readers";
+import { exitSection, openSection, publishedRoot } from "./readers";
 import { directoryOf, generationOf, gfnIndexOf } from "./roots";
 
 /**

@@ -19,6 +19,7 @@ const SECTION = { import: 2, code: 10 };
 const HAS_MAXIMUM = 1;
 const SHARED = 2;
 
+const NOP = 0x01;
 const LOCAL_GET = 0x20;
 const LOCAL_SET = 0x21;
 const LOCAL_TEE = 0x22;
@@ -183,7 +184,8 @@ function plainInstruction(reader, locals) {
   const memarg = reader.span(() => [reader.leb(), reader.leb()]);
   if (opcode === 0x00) return [DROP, DROP, CONST_I32, 0];
   if (opcode === 0x01) return [DROP, DROP, DROP, CONST_I32, 2];
-  if (PLAIN.has(opcode)) return [PLAIN.get(opcode), ...memarg];
+  // As long as the atomic one: the edits that make the unshared build then need no new lengths.
+  if (PLAIN.has(opcode)) return [NOP, PLAIN.get(opcode), ...memarg];
   if (MODIFY.has(opcode)) return modify(...MODIFY.get(opcode), memarg, locals);
   if (COMPARE_EXCHANGE.has(opcode)) return compareExchange(COMPARE_EXCHANGE.get(opcode), memarg, locals);
   throw new Error(`no plain twin known for 0xfe 0x${opcode.toString(16)}`);

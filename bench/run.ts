@@ -1,109 +1,124 @@
 /**
- * `npm run bench [-- GROUP...] [OPTION...]`: measure, compare with the targets, report.
+ * `npm run bench`: measure, compare with the targets, report. `npm run bench -- --help` lists the arguments.
  *
- *   --cases TEXT   only cases whose name has TEXT
- *   --from FILE    results of an earlier run: what is measured now takes the place of the same cases there; with
- *                  --cases "" nothing is measured. May be repeated.
- *   --json FILE    write the results; bench/results/ keeps dated ones
- *   --svg DIR      draw the curves that the documentation shows
- *   --docs FILE    write the table of the results into a document, between its marks
- *   --smoke        tiny sizes: do all competitors answer the same?
- *
- * Every ratio has both sides measured in the same processes and in turns, on seeded data; every competitor's
- * answers are hashed and must agree. Absolute times move with the machine's clock and load, ratios hardly.
+ * Every ratio has both sides measured in the same processes and in turns, on seeded data; every competitor's results
+ * are hashed and must agree: only if they do not, a run ends early. Absolute times move with the machine's clock and
+ * load, ratios hardly.
  */
-import { parseArgs } from "node:util";
-import { buildAll } from "./engine/build.js";
-import { type Case, type CaseResult, type Group, NOT_RUN, Results } from "./harness/case.js";
+import { benchCommand } from "./arguments.mjs";
+import {
+  type Case,
+  type CaseResult,
+  type Group,
+  NOT_RUN,
+  Results,
+  type Scale,
+  WrongAnswer,
+} from "./harness/case.js";
+import { comparison } from "./harness/compare.js";
 import { writeDocument } from "./harness/document.js";
-import { fullScale, groups } from "./harness/groups.js";
-import { CASE_FLAG, measureIsolated } from "./harness/isolate.js";
+import { fullScale, loadGroups, quickScale } from "./harness/groups.js";
+import { CASE_FLAG, type CaseMessage, measureIsolated } from "./harness/isolate.js";
 import { measureCase } from "./harness/measure.js";
 import { Progress } from "./harness/progress.js";
-import { joinResults, readResult, resultOf, writeResult } from "./harness/result.js";
+import { joinResults, type Result, readResult, resultOf, writeResult } from "./harness/result.js";
 import { caseTable, rowTable, summary } from "./harness/table.js";
-import { smoke } from "./smoke.js";
 
-if (process.argv[2] === CASE_FLAG) await runCase(process.argv[3]!, Number(process.argv[4]));
-else await main();
+interface Options {
+  readonly quick?: boolean;
+  readonly cases?: string;
+  readonly from?: readonly string[];
+  readonly json?: string;
+  readonly svg?: string;
+  readonly docs?: string;
+  readonly smoke?: boolean;
+}
+
+const [flag, group, index, extent] = process.argv.slice(2);
+if (flag === CASE_FLAG) await runCase(group!, Number(index), extent === "quick");
+else {
+  const page = async (port?: string) => (await import("./page/serve.js")).servePage(Number(port ?? 0));
+  const compare = (before: string, after: string) =>
+    console.log(comparison(readResult(before), readResult(after)));
+  await benchCommand("npm run bench --", { measure, compare, page }).parseAsync();
+}
 
 /** The child's side of measureIsolated. */
-async function runCase(name: string, index: number): Promise<void> {
-  const one = groups.find((group) => group.name === name)!.cases(fullScale)[index]!;
-  process.send?.(await measureCase(one, { smoke: false }));
+async function runCase(name: string, index: number, quick: boolean): Promise<void> {
+  const scale = quick ? quickScale : fullScale;
+  const [group] = await loadGroups([name]);
+  const one = group!.cases(scale)[index]!;
+  let message: CaseMessage;
+  try {
+    message = { result: await measureCase(one, { smoke: false, quick }) };
+  } catch (error) {
+    if (!(error instanceof WrongAnswer)) throw error;
+    message = { wrong: error.message };
+  }
+  process.send?.(message);
   process.disconnect?.();
 }
 
-async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args: process.argv.slice(2).filter((argument) => argument !== "--"),
-    options: {
-      cases: { type: "string" },
-      from: { type: "string", multiple: true, default: [] },
-      json: { type: "string" },
-      svg: { type: "string" },
-      docs: { type: "string" },
-      smoke: { type: "boolean" },
-    },
-    allowPositionals: true,
-  });
-  const unknown = positionals.find((name) => !groups.some((group) => group.name === name));
-  if (unknown !== undefined) {
-    console.error(
-      `bench: unknown group "${unknown}", there are ${groups.map((group) => group.name).join(", ")}`,
-    );
-    process.exitCode = 1;
-    return;
-  }
-  if (values.smoke) {
+async function measure(names: readonly string[], options: Options): Promise<void> {
+  if (options.smoke) {
+    const { smoke } = await import("./smoke.js");
     const { cases } = await smoke();
     console.log(`bench: ${cases.length} cases agree`);
     return;
   }
-  const earlier = joinResults(values.from.map(readResult));
-  const chosen =
-    positionals.length === 0 ? groups : groups.filter((group) => positionals.includes(group.name));
-  const result = joinResults([earlier, resultOf(await measureGroups(chosen, values.cases))]);
-  const all = new Results(result.cases);
-  const reported = groups.filter((group) =>
-    group.cases(fullScale).some(({ name, n }) => all.case(name, n) !== undefined),
-  );
-  const rows = reported
-    .flatMap((group) => group.rows(all, fullScale))
-    // Where a part was asked for, the rest is no news; in a whole run it would be.
-    .filter(
-      ({ measured, skipped = NOT_RUN }) =>
-        values.cases === undefined || measured !== undefined || skipped !== NOT_RUN,
-    );
-  console.log(rowTable(rows));
-  console.log(summary(rows));
-  if (values.json !== undefined) writeResult(values.json, result, rows);
-  if (values.docs !== undefined) writeDocument(values.docs, result, rows);
-  if (values.svg !== undefined) {
+  const scale = options.quick ? quickScale : fullScale;
+  const chosen = await loadGroups(names);
+  const result = joinResults([
+    ...(options.from ?? []).map(readResult),
+    await measureGroups(chosen, scale, options.cases),
+  ]);
+  console.log(rowTable(result.rows));
+  console.log(summary(result.rows));
+  if (options.json !== undefined) writeResult(options.json, result);
+  if (options.docs !== undefined) writeDocument(options.docs, result);
+  if (options.svg !== undefined) {
     const { drawCurves } = await import("./harness/curves.js");
-    for (const file of drawCurves(values.svg, result.cases)) console.log(`drawn: ${file}`);
+    for (const file of drawCurves(options.svg, result.cases)) console.log(`drawn: ${file}`);
   }
 }
 
 /** Measure the cases of `chosen` whose name has `part`; none at all if that is empty. */
-async function measureGroups(chosen: readonly Group[], part: string | undefined): Promise<CaseResult[]> {
+async function measureGroups(
+  chosen: readonly Group[],
+  scale: Scale,
+  part: string | undefined,
+): Promise<Result> {
   const wanted = ({ name }: Case): boolean => part === undefined || (part !== "" && name.includes(part));
-  const total = chosen.reduce((sum, group) => sum + group.cases(fullScale).filter(wanted).length, 0);
-  if (total === 0) return [];
+  const total = chosen.reduce((sum, group) => sum + group.cases(scale).filter(wanted).length, 0);
+  if (total === 0) return resultOf([], []);
+  const { buildAll } = await import("./engine/build.js");
   await buildAll();
   const results: CaseResult[] = [];
   const progress = new Progress(total);
+  const { quick } = scale;
   for (const group of chosen) {
+    const start = performance.now();
     console.log(`== ${group.name}: ${group.about}\n`);
-    for (const [index, one] of group.cases(fullScale).entries()) {
+    for (const [index, one] of group.cases(scale).entries()) {
       if (!wanted(one)) continue;
-      progress.step(`${one.name}, n = ${one.n}`);
-      const result = await measureIsolated(group.name, index, one.processes);
+      const { name, n, unit } = one;
+      progress.step(`${name}, n = ${n}`);
+      const place = { group: group.name, index, name, n, unit, quick };
+      const result = await measureIsolated(place, quick ? 1 : one.processes);
       progress.clear();
       console.log(caseTable(result));
       results.push(result);
     }
-    if (group.report !== undefined) console.log(group.report(new Results(results), fullScale));
+    if (group.report !== undefined) console.log(group.report(new Results(results), scale));
+    console.log(`== ${group.name}: ${((performance.now() - start) / 1000).toFixed(0)} s\n`);
   }
-  return results;
+  const all = new Results(results);
+  const rows = chosen
+    .flatMap((group) => group.rows(all, scale))
+    // The missing rows are reported in a whole run only.
+    .filter(
+      ({ measured, skipped = NOT_RUN }) =>
+        part === undefined || measured !== undefined || skipped !== NOT_RUN,
+    );
+  return resultOf(results, rows);
 }

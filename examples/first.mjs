@@ -1,30 +1,25 @@
-import { KVM_MEM_READONLY, MemslotEngine } from "memslots";
+import { HVA_RO_BAD, KVM_MEM_READONLY, MemslotEngine } from "memslots";
 
 const engine = await MemslotEngine.create();
-const HOST = 0x7000_0000; // where the host keeps guest address 0
-function region(slot, guestPhysAddr, memorySize, flags = 0) {
-  return { slot, flags, guestPhysAddr, memorySize, userspaceAddr: HOST + guestPhysAddr };
+const HOST = 0x7000_0000; // host address of guest address 0
+function region(slot, start, end, flags = 0) {
+  return { slot, flags, guestPhysAddr: start, memorySize: end - start, userspaceAddr: HOST + start };
 }
-engine.setUserMemoryRegion(region(1, 0xc0000, 0x7f40000)); // all RAM from 768 KiB on is one slot
+engine.setUserMemoryRegion(region(0, 0, 0x800_0000)); // 128 MiB of RAM in one slot
 
 const vcpu = engine.vcpu();
-vcpu.enter(); // a read section: one layout until exit
+vcpu.enter(); // begin a read section: one layout until exit
 
-// The BIOS write-protects its own 64 KiB: delete the slot, create three. One list, one publication.
+// The firmware write-protects its 64 KiB. Delete the slot, create three: one list, one atomic change.
 engine.setUserMemoryRegionList([
-  region(1, 0, 0),
-  region(1, 0xc0000, 0x30000),
-  region(2, 0xf0000, 0x10000, KVM_MEM_READONLY),
-  region(3, 0x100000, 0x7f00000),
+  region(0, 0, 0), // size 0 deletes
+  region(0, 0, 0xf_0000),
+  region(1, 0xf_0000, 0x10_0000, KVM_MEM_READONLY),
+  region(2, 0x10_0000, 0x800_0000),
 ]);
-console.log("open section: slot", vcpu.gfnToSlot(0x123), "at", vcpu.gpaToHva(0x123456).toString(16));
-vcpu.exit();
-console.log("layout changed:", vcpu.enter());
-console.log("next section: slot", vcpu.gfnToSlot(0x123), "at", vcpu.gpaToHva(0x123456).toString(16));
+console.log("this section: slot", vcpu.gfnToSlot(0xf0), "at", vcpu.gpaToHva(0xf_0010).toString(16));
 vcpu.exit();
 
-try {
-  engine.setUserMemoryRegionList([region(4, 0x8000000, 0x1000), region(5, 0x200000, 0x1000)]);
-} catch (error) {
-  console.log(error.message); // and slot 4 was not made either
-}
+console.log("layout changed:", vcpu.enter()); // the moment to flush a TLB
+console.log("next section: slot", vcpu.gfnToSlot(0xf0), "read-only:", vcpu.gpaToHva(0xf_0010) === HVA_RO_BAD);
+vcpu.exit();

@@ -1,12 +1,18 @@
 /**
- * A monitor for a machine that runs, in the manner of QEMU's: one command a line, text back. It only looks, and
- * holds the vCPUs when it is told to; any example can serve one.
+ * A monitor for a running machine, after QEMU's: one command a line, text back. It displays state, and holds the vCPUs
+ * on command. Any example can serve one.
  */
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
-import { type DirtyConsumer, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type MemslotEngine } from "memslots";
+import {
+  DirtyConsumer,
+  KVM_MEM_LOG_DIRTY_PAGES,
+  KVM_MEM_READONLY,
+  type MemslotEngine,
+  readersOf,
+} from "memslots";
 
-/** A command: its help, and what it answers to the words behind it. */
+/** A command: its help, and a function from the words after its name to its output. */
 export interface Command {
   readonly help: string;
   run(words: readonly string[]): string;
@@ -63,43 +69,37 @@ function generation(engine: MemslotEngine, words: readonly string[]): string {
 }
 
 function readers(engine: MemslotEngine): string {
-  const rows = engine
-    .readers()
-    .map((reader) => [
-      hex(reader.reader),
-      reader.kind,
-      String(reader.owner),
-      String(reader.asId),
-      reader.behind ? "inside, old layout" : reader.inside ? "inside" : "outside",
-      reader.kicked ? "kicked" : "",
-      String(reader.sections),
-      String(reader.misses),
-    ]);
+  const rows = readersOf(engine).map((reader) => [
+    hex(reader.reader),
+    reader.kind,
+    String(reader.owner),
+    String(reader.asId),
+    reader.behind ? "inside, old layout" : reader.inside ? "inside" : "outside",
+    reader.kicked ? "kicked" : "",
+    String(reader.sections),
+    String(reader.misses),
+  ]);
   return table(["reader", "kind", "owner", "as", "state", "request", "sections", "misses"], rows);
 }
 
-function popcount(bytes: Uint8Array): number {
-  let bits = 0;
-  for (const byte of bytes) for (let rest = byte; rest !== 0; rest &= rest - 1) bits++;
-  return bits;
-}
-
-/** Pages written since the monitor's last look. A view of its own: the machine's log stays as it is. */
+/** Pages written since the monitor's last look. A separate consumer, so the machine's log keeps its bits. */
 function dirty(engine: MemslotEngine, consumer: DirtyConsumer): string {
+  const pageBytes = 2 ** engine.pageShift;
+  const dirty = new Map<number, number>();
+  for (const { guest } of consumer.begin()) {
+    for (const { slot, bytes } of guest) dirty.set(slot, (dirty.get(slot) ?? 0) + bytes / pageBytes);
+  }
+  consumer.done();
   const rows = spacesOf(engine, []).flatMap((asId) =>
     engine
       .slots(asId)
       .filter(({ flags }) => flags & KVM_MEM_LOG_DIRTY_PAGES)
-      .map(({ slot, memorySize }) => {
-        const pages = popcount(consumer.begin(slot));
-        consumer.commit(slot);
-        return [
-          String(asId),
-          String(slot & 0xffff),
-          String(pages),
-          String(memorySize / 2 ** engine.pageShift),
-        ];
-      }),
+      .map(({ slot, memorySize }) => [
+        String(asId),
+        String(slot & 0xffff),
+        String(dirty.get(slot) ?? 0),
+        String(memorySize / pageBytes),
+      ]),
   );
   return rows.length === 0 ? "no slot keeps a log" : table(["as", "slot", "dirty", "pages"], rows);
 }
@@ -117,7 +117,7 @@ export function engineCommands(engine: MemslotEngine): Record<string, Command> {
     "info dirty": {
       help: "pages written since the last look",
       run() {
-        consumer ??= engine.dirtyConsumer("monitor", { initially: "dirty" });
+        consumer ??= new DirtyConsumer(engine, "monitor", { initially: "dirty" });
         return dirty(engine, consumer);
       },
     },
@@ -143,7 +143,7 @@ export function engineCommands(engine: MemslotEngine): Record<string, Command> {
   };
 }
 
-/** The answer to a line. An error is an answer, too. */
+/** The output for a line, an error message included. */
 export function execute(commands: Readonly<Record<string, Command>>, line: string): string {
   const text = line.trim().replace(/\s+/g, " ");
   if (text === "") return "";
@@ -160,7 +160,7 @@ export function execute(commands: Readonly<Record<string, Command>>, line: strin
   }
 }
 
-/** Answer commands until the input ends, or says quit. */
+/** Execute commands until the input ends or says quit. */
 export async function serveMonitor(
   commands: Readonly<Record<string, Command>>,
   input: Readable,

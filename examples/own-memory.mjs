@@ -1,8 +1,8 @@
 /**
- * The engine inside the memory of an emulator: [ENGINE, ENGINE + SIZE) is its, the rest it never touches. What the
- * emulator keeps there, the guest's RAM here, is mapped by its address in that same memory.
+ * The engine inside the memory of an emulator. It uses [ENGINE, ENGINE + SIZE) and never touches the rest. The guest's
+ * RAM lies in the same memory, and a slot maps it by its address there.
  */
-import { KvmError, MemslotEngine } from "memslots";
+import { guestMemory, KvmError, MemslotEngine } from "memslots";
 
 const KIB = 1024;
 const ENGINE = 256 * KIB;
@@ -13,8 +13,7 @@ const bytes = new Uint8Array(memory.buffer).fill(0xaa);
 const engine = await MemslotEngine.create({ memory, base: ENGINE, size: SIZE, maxSlots: 64, maxVcpus: 2 });
 console.log(`engine in [${engine.base}, ${engine.base + SIZE}), build ${engine.capabilities.build}`);
 
-// Guest addresses 0x4000_0000 on are the emulator's bytes from 512 KiB on. `guestMemory` is told where host
-// address 0 is: at byte 0 of the memory.
+// Guest address 0x4000_0000 is the emulator's byte 512 KiB. For `guestMemory` host address 0 is byte 0 of the memory.
 const RAM = 512 * KIB;
 engine.setUserMemoryRegion({
   slot: 0,
@@ -23,11 +22,11 @@ engine.setUserMemoryRegion({
   memorySize: 512 * KIB,
   userspaceAddr: RAM,
 });
-const guest = engine.guestMemory(memory);
+const guest = guestMemory(engine, memory);
 guest.setUint32(0x4000_0010, 0x12345678, true);
 console.log("the emulator reads", new DataView(memory.buffer).getUint32(RAM + 0x10, true).toString(16));
 
-// What the memory has no room for is refused: this slot's dirty bitmap has 8 MiB.
+// A dirty bitmap of 8 MiB does not fit, so this slot is refused.
 try {
   engine.setUserMemoryRegion({
     slot: 1,

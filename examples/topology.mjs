@@ -1,12 +1,13 @@
-// A PC whose firmware shadows itself: register writes become flat views, and those the shortest atomic lists.
+// A PC whose firmware shadows itself. Register writes change the flat views, and each change is one atomic list.
 import { MemslotEngine } from "memslots";
-import { Bar, MemoryRegion, Pc, VgaWindow } from "memslots/flatview";
+import { Bar, FlatViews, MemoryRegion, Pc, VgaWindow } from "memslots/flatview";
 
 const engine = await MemslotEngine.create({ addressSpaces: 2 }); // 0: the machine, 1: system management mode
-const RAM = 0x1_0000_0000; // where the host keeps it all
+const views = new FlatViews(engine);
+const RAM = 0x1_0000_0000; // host addresses
 const BIOS = 0x2_0000_0000;
 const VRAM = 0x3_0000_0000;
-const VGA = 1; // the number by which all threads know the device
+const VGA = 1; // number of the device, the same in all threads
 
 const pc = new Pc({
   chipset: "i440fx",
@@ -17,22 +18,22 @@ const vram = MemoryRegion.ram("vram", 0x100_0000, VRAM);
 new VgaWindow(pc.pci, vram, VGA);
 const bar = new Bar(pc.pci, vram);
 
-engine.addListener(
+views.addListener(
   { regionAdd: ({ name, gpa }) => console.log(`  + ${name} at ${gpa.toString(16)}`) },
-  { addressSpace: 0 },
+  { asId: 0 },
 );
 
 function step(what, change) {
   console.log(what);
-  engine.begin();
+  views.begin();
   change();
-  const { published } = engine.commit();
+  const { published } = views.commit();
   console.log(`  ${published ? "one publication" : "nothing to do"}, ${engine.slots().length} slots`);
 }
 
 step("power on", () => {
-  engine.setFlatView(pc.system);
-  engine.setFlatView(pc.smm, { addressSpace: 1 });
+  views.set(pc.system);
+  views.set(pc.smm, { asId: 1 });
 });
 step("PAM: 0xC0000-0xFFFFF is RAM", () => {
   pc.writeConfig(0x58, 0x3333_3000, 4);

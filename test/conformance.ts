@@ -1,12 +1,13 @@
 /**
- * `npm run conformance -- [--via-list] FILE...`: recorded answers of a real KVM against the engine's.
- * Without FILE, all of test/vectors. `--via-list` sends each set through a list of one region.
+ * `npm run conformance -- [--via-list] [--save-every N] FILE...`: recorded answers of a real KVM against the engine's.
+ * Without FILE, all of test/vectors. `--via-list` sends each set through a list of one region; `--save-every` saves the
+ * engine after each N operations of a sequence, and goes on with a restored one.
  */
 import { readdirSync } from "node:fs";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { InputError } from "../src/cli/jsonl.js";
+import { InputError } from "../src/trace/jsonl.js";
 import { type Difference, readVectors, replaySequence, type VectorSequence } from "./support/vectors.js";
 
 const VECTORS = fileURLToPath(new URL("vectors/", import.meta.url));
@@ -16,7 +17,7 @@ const VECTORS = fileURLToPath(new URL("vectors/", import.meta.url));
  */
 const DIFFERENCES_SHOWN = 5;
 
-const { files, viaList } = parseCommandLine();
+const { files, viaList, saveEvery } = parseCommandLine();
 let passed = 0;
 let failed = 0;
 for (const file of files) {
@@ -39,7 +40,7 @@ async function conform(file: string): Promise<{ passed: number; failed: number }
   let ops = 0;
   let failed = 0;
   for await (const sequence of readVectors(file)) {
-    const differences = await replaySequence(sequence, { viaList });
+    const differences = await replaySequence(sequence, { viaList, ...(saveEvery && { saveEvery }) });
     sequences++;
     ops += sequence.ops.length;
     failed += differences.length;
@@ -62,18 +63,23 @@ function differenceText(file: string, { header, line }: VectorSequence, differen
   ].join("\n");
 }
 
-function parseCommandLine(): { files: string[]; viaList: boolean } {
+function parseCommandLine(): { files: string[]; viaList: boolean; saveEvery: number | undefined } {
   try {
     const { values, positionals } = parseArgs({
-      options: { "via-list": { type: "boolean", default: false } },
+      options: { "via-list": { type: "boolean", default: false }, "save-every": { type: "string" } },
       allowPositionals: true,
     });
     const all = () => readdirSync(VECTORS).filter((name) => /\.jsonl(\.gz)?$/.test(name));
     const files = positionals.length > 0 ? positionals : all().map((name) => relative("", VECTORS + name));
-    return { files, viaList: values["via-list"] };
+    const every = values["save-every"];
+    const saveEvery = every === undefined ? undefined : Number(every);
+    if (saveEvery !== undefined && !(Number.isInteger(saveEvery) && saveEvery > 0)) {
+      throw new Error(`--save-every must be an integer from 1 on, not ${every}`);
+    }
+    return { files, viaList: values["via-list"], saveEvery };
   } catch (error) {
     console.error(`conformance: ${(error as Error).message}`);
-    console.error("usage: npm run conformance -- [--via-list] [FILE...]");
+    console.error("usage: npm run conformance -- [--via-list] [--save-every N] [FILE...]");
     process.exit(2);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * `npm test`: every *.test.ts below test/, each in a process of its own and under a watchdog, because uvu has
+ * `npm test`: every *.test.ts below test/, each in its own process and under a watchdog, because uvu has
  * no time limit and a stuck worker would hang the run. Arguments choose the files whose path contains one of
  * them.
  */
@@ -11,6 +11,9 @@ import { fileURLToPath } from "node:url";
 
 /** A test file that takes longer is stuck: the longest takes a tenth of this. */
 const WATCHDOG_MS = 600_000;
+
+/** A module that each test file imports first: `npm run coverage` has one. */
+const MORE = process.env.TEST_IMPORT === undefined ? [] : ["--import", process.env.TEST_IMPORT];
 
 interface Outcome {
   file: string;
@@ -39,7 +42,9 @@ function runFile(file: string): Promise<Outcome> {
   const start = performance.now();
   return new Promise((resolve) => {
     let output = "";
-    const child = spawn(process.execPath, ["--import", "tsx", file], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, ["--import", "tsx", ...MORE, file], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     const watchdog = setTimeout(() => {
       output += `\nwatchdog: not finished after ${WATCHDOG_MS / 1000} s\n`;
       child.kill("SIGKILL");
@@ -63,9 +68,15 @@ function runFile(file: string): Promise<Outcome> {
 }
 
 async function main(): Promise<void> {
-  const queue = testFiles(process.argv.slice(2));
+  const wanted = process.argv.slice(2);
+  const queue = testFiles(wanted);
+  if (queue.length === 0) {
+    console.error(`test: no test file's path contains ${wanted.join(" or ")}`);
+    process.exitCode = 2;
+    return;
+  }
   let passed = 0;
-  let failed = queue.length === 0 ? 1 : 0;
+  let failed = 0;
   async function lane(): Promise<void> {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
       const outcome = await runFile(file);

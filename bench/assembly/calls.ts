@@ -1,6 +1,4 @@
-/**
- * An emulator's own wasm, compiled apart from the engine: it imports the lookup and calls it wasm to wasm.
- */
+/** An emulator's wasm module, compiled separately from the engine: it imports the lookup and calls it wasm to wasm. */
 import { gpaToHva } from "./engine";
 
 export function translateAcross(reader: usize, keys: usize, count: u32): f64 {

@@ -1,7 +1,6 @@
 /**
- * The engine's gfn index by itself: lists of operations, each applied to private copies and published,
- * without the hva index, KVM's checks and the records of a full commit. The engine must have no slots of its
- * own.
+ * The engine's gfn index by itself: lists of operations, each applied to private copies and published, without the hva
+ * index, KVM's checks and the records of a full commit. The engine must have no slots.
  */
 
 import { closeDirectory, openDirectory } from "../../assembly/directory";
@@ -13,7 +12,7 @@ import { OPERATION_BYTES, Operation } from "./operation";
 
 if (ENTRY_BYTES != OPERATION_BYTES) ERROR("operations are as large as entries");
 
-/** One list. The number of its operations that were refused. */
+/** Apply one list. @returns number of its operations that were refused */
 function applyOperations(header: usize, operations: usize, count: u32): u32 {
   const engine = changetype<Header>(header);
   const index = gfnIndexOf(0);
@@ -41,7 +40,7 @@ function applyOperations(header: usize, operations: usize, count: u32): u32 {
   return refused;
 }
 
-/** `lists` lists of `entries` operations each, one publication per list. */
+/** Apply `lists` lists of `entries` operations each, with one publication per list. */
 export function commitEach(header: usize, operations: usize, entries: u32, lists: u32): f64 {
   let refused: u32 = 0;
   for (let i: u32 = 0; i < lists; i++) {

@@ -1,12 +1,10 @@
-/**
- * Host range queries in a loop: which slots do the `pages` pages from each f64 host address meet.
- */
+/** Host range queries in a loop: the slots that meet `pages` pages from each f64 host address on. */
 
 import { nextHostSlots, rewind } from "../../assembly/iterate";
 import { BATCH_REGIONS, REGION_BYTES, Region } from "../../assembly/layout";
 import { batchOf } from "../../assembly/readers";
 
-/** Sum over all slots found of their number + 1. The line must have a section open. */
+/** Sum of slot number + 1 over all slots found. The line must be in a section. */
 export function hostSlotsEach(reader: usize, keys: usize, count: u32, bytes: f64): f64 {
   const end = keys + (count << 3);
   const found = batchOf(reader);

@@ -1,11 +1,12 @@
 /**
- * Loops around the engine's functions, compiled together with the engine as an emulator's own core would be.
- * What the loops add up is the answer that every competitor must give too.
+ * Loops around the engine's functions, compiled together with the engine, as an emulator's core would be. Every
+ * competitor must return the same sums.
  */
 export * from "./commits";
 export * from "./hosts";
 export * from "./lookups";
 export * from "./mergecopy";
+export * from "./probes";
 export * from "./rwlock";
 export * from "./sections";
 export * from "./treap";

@@ -1,5 +1,5 @@
 /**
- * Lookups in a loop: `count` keys from `keys` on. The published layout does not change meanwhile. They are
+ * Lookups in a loop: `count` keys from address `keys` on. The published layout does not change meanwhile. Lookups are
  * inlined, as those of the native yardsticks are.
  */
 import { ownPin } from "../../assembly/atomic";
@@ -7,8 +7,7 @@ import { findChunks, findEntries } from "../../assembly/batch";
 import { findEntry } from "../../assembly/directory";
 import { BATCH_ENTRIES, BATCH_PLACES, Entry, Reader } from "../../assembly/layout";
 import { gpaToHva } from "../../assembly/lookup";
-import { publishedRoot } from "../../assembly/publish";
-import { batchOf } from "../../assembly/readers";
+import { batchOf, publishedRoot } from "../../assembly/readers";
 import { directoryOf, gfnIndexOf } from "../../assembly/roots";
 
 /** The index alone: u64 frames -> sum of the records found. */
@@ -43,9 +42,9 @@ export function searchMany(reader: usize, keys: usize, count: u32): f64 {
 }
 
 /**
- * As emulators call it: f64 guest addresses -> sum of the host addresses. A section must be open for one
- * layout. Two sums, because the slow path's call has the compiler keep a sum in the stack, and one such chain of
- * loads and stores would take longer than the lookups.
+ * As emulators call it: f64 guest addresses -> sum of the host addresses. The line must be in a section. There are two
+ * sums, because the compiler keeps a sum on the stack across the slow path's call, and one such chain of loads and
+ * stores would take longer than the lookups.
  */
 export function translateEach(reader: usize, keys: usize, count: u32): f64 {
   const end = keys + (count << 3);

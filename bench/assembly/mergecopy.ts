@@ -1,7 +1,6 @@
 /**
- * A sorted array that is copied whole by each list: the simplest structure whose readers keep their snapshot.
- * The list is sorted, then one pass merges it into the other copy, checks overlaps, and one store publishes
- * that copy.
+ * A sorted array that each list copies whole: the simplest structure whose readers keep their snapshot. The list is
+ * sorted, one pass merges it into the other copy and checks overlaps, and one store publishes that copy.
  *
  *   | active | count | spare | work | ranges: 16 bytes each ... | ranges ... | sorted list ... |
  */
@@ -18,7 +17,7 @@ class MergeCopy {
   work: u32;
 }
 
-/** An empty map at `map` for `capacity` ranges and lists of `entries`; the address behind it. */
+/** Make an empty map at `map` for `capacity` ranges and lists of `entries`. @returns the address after it */
 export function createMergeCopy(map: usize, capacity: u32, entries: u32): usize {
   const state = changetype<MergeCopy>(map);
   state.count = 0;
@@ -42,7 +41,7 @@ function sortInto(work: usize, operations: usize, count: u32): void {
   }
 }
 
-/** First range of [from, end) at or behind `gfn`. */
+/** First range of [from, end) that begins at or after `gfn`. */
 function lowerBound(from: usize, end: usize, gfn: u64): usize {
   let n = <u32>(end - from) / OPERATION_BYTES;
   while (n > 0) {
@@ -59,7 +58,7 @@ function endGfn(range: usize): u64 {
   return changetype<Operation>(range).gfn + changetype<Operation>(range).npages;
 }
 
-/** One list. The number of operations that met another range. */
+/** Apply one list. @returns number of operations that met another range */
 function mergeList(map: usize, operations: usize, count: u32): u32 {
   const state = changetype<MergeCopy>(map);
   const work: usize = state.work;

@@ -1,6 +1,6 @@
 /**
- * One update of a guest map without host memory, ids or flags: what the structures of this directory are
- * compared by. A stream of updates is an array of these; each list is a run of them.
+ * One update of a guest map without host memory, ids or flags, the same for all structures of this directory. A stream
+ * of updates is an array of these, and each list is a run of them.
  */
 @unmanaged
 export class Operation {

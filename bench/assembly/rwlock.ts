@@ -1,13 +1,13 @@
 /**
- * Lookups under a reader-writer lock of one word, the usual protection of a map that is edited in place: readers
- * count themselves in and out, a writer asks for the word and waits until it is alone.
+ * Lookups under a reader-writer lock of one word, the usual protection of a map that is edited in place. Readers count
+ * themselves in and out; a writer requests the word and waits until it is alone.
  *
  *   bit 31   a writer has the lock or waits for it
  *   others   number of readers inside
  */
 import { Reader } from "../../assembly/layout";
 import { gpaToHva } from "../../assembly/lookup";
-import { publishedRoot } from "../../assembly/publish";
+import { publishedRoot } from "../../assembly/readers";
 
 const WRITER: u32 = 0x80000000;
 
@@ -18,7 +18,7 @@ function lockReader(lock: usize): void {
   }
 }
 
-/** Each lookup under the lock. The line's pin is stored plainly: the lock is what keeps the layout. */
+/** Each lookup under the lock. The line's pin is a plain store: the lock protects the layout. */
 export function translateLocked(reader: usize, lock: usize, keys: usize, count: u32): f64 {
   const line = changetype<Reader>(reader);
   const end = keys + (count << 3);
@@ -33,7 +33,7 @@ export function translateLocked(reader: usize, lock: usize, keys: usize, count: 
   return sum;
 }
 
-/** Take the lock for a writer: 1 when it is alone; else 0, and it has to ask again. */
+/** Try to take the lock for a writer. @returns 1 when it is alone; 0: try again */
 export function lockWriter(lock: usize): u32 {
   return atomic.or<u32>(lock, WRITER) & ~WRITER ? 0 : 1;
 }

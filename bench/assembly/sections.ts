@@ -1,6 +1,4 @@
-/**
- * Read sections in a loop, and grace periods without a reader to wait for.
- */
+/** Read sections in a loop, and grace periods without a reader to wait for. */
 
 import { pinRoot, unpinRoot } from "../../assembly/atomic";
 import { Header, ROOT_BYTES, ROOTS } from "../../assembly/layout";
@@ -18,17 +16,38 @@ export function sectionEach(reader: usize, count: u32): f64 {
   return <f64>changes;
 }
 
-/** What a section cannot do without: the pin of the reader line at `reader`. */
+/** The least that a section needs: the pin of the reader line at `reader`. */
 export function pinOnly(reader: usize): void {
   pinRoot(reader, 1);
 }
 
-/** And its end. */
+/** The end of such a section. */
 export function unpinOnly(reader: usize): void {
   unpinRoot(reader);
 }
 
-/** Each lookup in a section of its own. */
+/** Two exchanges of a word, the least protection of a map in place: what a processor takes for them differs. */
+export function exchangeEach(word: usize, count: u32): f64 {
+  for (let i: u32 = 0; i < count; i++) {
+    atomic.xchg<u32>(word, 1);
+    atomic.xchg<u32>(word, 0);
+  }
+  return 0;
+}
+
+/** Each lookup between two such exchanges. The vCPU must be in a section. */
+export function translateExchanged(reader: usize, word: usize, keys: usize, count: u32): f64 {
+  const end = keys + (count << 3);
+  let sum: f64 = 0;
+  for (; keys < end; keys += 8) {
+    atomic.xchg<u32>(word, 1);
+    sum += inline.always(gpaToHva(reader, load<f64>(keys)));
+    atomic.xchg<u32>(word, 0);
+  }
+  return sum;
+}
+
+/** Each lookup in a separate section. */
 export function translateInSections(reader: usize, keys: usize, count: u32): f64 {
   const end = keys + (count << 3);
   let sum: f64 = 0;
@@ -40,7 +59,7 @@ export function translateInSections(reader: usize, keys: usize, count: u32): f64
   return sum;
 }
 
-/** All roots alike, so that publishing the next one changes nothing. The engine must be idle. */
+/** Make all roots equal, so that publishing the next one changes nothing. The engine must be idle. */
 export function equalRoots(header: usize): void {
   const engine = changetype<Header>(header);
   const active = rootAt(header, engine.activeRoot);
@@ -49,7 +68,7 @@ export function equalRoots(header: usize): void {
   }
 }
 
-/** Publish and wait for the readers of the replaced root: publications whose readers were gone. */
+/** Publish and wait for the readers of the replaced root. @returns publications whose readers had left */
 export function graceEach(header: usize, owner: u32, count: u32): f64 {
   let done: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {

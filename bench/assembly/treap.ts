@@ -1,6 +1,6 @@
 /**
- * A treap in two copies, as KVM keeps its trees: a list is applied to the idle copy, one store makes that the
- * active one, and then the list is applied to the other copy.
+ * A treap in two copies, as KVM keeps its trees: a list is applied to the idle copy, one store makes that the active
+ * one, and then the list is applied to the other copy.
  *
  *   | active | root 0 | root 1 | seed | copy 0: free, fresh, nodes ... | copy 1 ... |
  */
@@ -42,7 +42,7 @@ const NODE_BYTES: u32 = 32;
 
 if (offsetof<Node>() != NODE_BYTES) ERROR("Node");
 
-/** An empty treap at `map` for `capacity` ranges; the address behind it. */
+/** Make an empty treap at `map` for `capacity` ranges. @returns the address after it */
 export function createTreap(map: usize, capacity: u32): usize {
   const state = changetype<Treap>(map);
   const bytes = COPY_BYTES + capacity * NODE_BYTES;

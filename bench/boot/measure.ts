@@ -1,12 +1,14 @@
 /**
- * The measurement of the RFC: the time that all commits of one boot take together, by number of vCPUs that
- * run meanwhile. Real boots, real threads; the ways take turns on one engine under the same vCPUs.
+ * The measurement of the RFC: the times of the commits of one boot, by number of running vCPUs. Boots and threads are
+ * real; the ways take turns on one engine under the same vCPUs.
  */
 import { fileURLToPath } from "node:url";
 import { MemslotEngine } from "memslots";
-import { replayTrace, startVcpus } from "../../src/cli/replay.js";
-import { readTrace } from "../../src/cli/trace.js";
-import { WatchedBoot } from "../../src/cli/watchedboot.js";
+import { readTrace } from "../../src/cli/input.js";
+import { replayTrace, startVcpus } from "../../src/replay/replay.js";
+import { WatchedBoot } from "../../src/replay/watchedboot.js";
+import { median } from "../harness/statistics.js";
+import { runDelay } from "./rundelay.js";
 import { applyBy, WAYS, type Way } from "./ways.js";
 
 const TRACES = fileURLToPath(new URL("../../test/traces/qemu/", import.meta.url));
@@ -18,32 +20,67 @@ const VCPU_WORKER = new URL("../../dist/vcpuworker.js", import.meta.url);
 const SECTION_LOOKUPS = 256;
 
 export interface BootOptions {
-  /** Boots of each way that are measured, and that go before them. */
+  /** Measured boots of each way, and boots before them that do not count. */
   readonly rounds: number;
   readonly warmUps: number;
 }
 
-/** Milliseconds that the commits of a boot took together, one number per boot. */
-export type BootTimes = ReadonlyMap<Way, readonly number[]>;
+/** Times in milliseconds. */
+export interface BootTimes {
+  /** One for each boot: the median of its commits. */
+  readonly commits: number[];
+  /** One for each boot: the sum of its commits; and that sum without the writer's waits for a processor. */
+  readonly sums: number[];
+  readonly ownSums: number[];
+  /** One for each boot: its time divided by the sections that all vCPUs have ended in it. */
+  readonly perSection: number[];
+}
 
-export async function measureBoot(name: string, vcpus: number, options: BootOptions): Promise<BootTimes> {
+/** The ways in the order of a round: another one begins each time, and every other time they run backwards. */
+function turnOf(round: number): readonly Way[] {
+  const first = round % WAYS.length;
+  const ways = [...WAYS.slice(first), ...WAYS.slice(0, first)];
+  return Math.floor(round / WAYS.length) % 2 === 0 ? ways : ways.reverse();
+}
+
+export async function measureBoot(
+  name: string,
+  vcpus: number,
+  options: BootOptions,
+): Promise<ReadonlyMap<Way, BootTimes>> {
   const trace = await readTrace(`${TRACES}${name}.jsonl.gz`);
   const { oneByOne } = await replayTrace(trace, MemslotEngine);
   const engine = await MemslotEngine.create({ maxVcpus: vcpus, shared: true });
-  const boot = new WatchedBoot(engine, trace.commits, oneByOne.windows, SECTION_LOOKUPS);
-  const times = new Map<Way, number[]>(WAYS.map((way) => [way, []]));
+  const boot = new WatchedBoot(engine, trace.commits, oneByOne.gaps, SECTION_LOOKUPS);
+  const times = new Map<Way, BootTimes>(
+    WAYS.map((way) => [way, { commits: [], sums: [], ownSums: [], perSection: [] }]),
+  );
   const crew = await startVcpus(VCPU_WORKER, vcpus);
   try {
     await crew.watch(new Array(vcpus).fill(boot.task), (progress) => {
       for (let round = -options.warmUps; round < options.rounds; round++) {
-        for (const way of WAYS) {
-          let ms = 0;
+        // Each way follows each other one: what a way leaves to the scheduler is not the next one's.
+        for (const way of turnOf(round + options.warmUps)) {
+          const commits: number[] = [];
+          let own = 0;
+          const sections = progress.sections;
+          const begin = performance.now();
           boot.run(progress, (regions) => {
+            const delay = runDelay();
             const start = performance.now();
             applyBy[way](engine, regions);
-            ms += performance.now() - start;
+            const ms = performance.now() - start;
+            commits.push(ms);
+            // A wait that began before the first reading of the clock counts to no commit.
+            own += Math.max(ms - (runDelay() - delay), 0);
           });
-          if (round >= 0) times.get(way)!.push(ms);
+          if (round < 0) continue;
+          const sum = commits.reduce((total, ms) => total + ms, 0);
+          const { commits: all, sums, ownSums, perSection } = times.get(way)!;
+          all.push(median(commits));
+          sums.push(sum);
+          if (!Number.isNaN(own)) ownSums.push(own);
+          perSection.push((performance.now() - begin) / (progress.sections - sections));
         }
       }
     });

@@ -1,12 +1,10 @@
-/**
- * The ways to make a commit of a boot, as the RFC's author compared them and as this engine offers them.
- */
-import type { MappedRegion, MemslotEngine } from "memslots";
+/** The ways to make a commit of a boot: those that the RFC's author compared, and those that this engine offers. */
+import type { MemslotEngine, Slot } from "memslots";
 
 export const WAYS = ["list", "list, barrier", "pause all, one by one", "one by one"] as const;
 export type Way = (typeof WAYS)[number];
 
-type Apply = (engine: MemslotEngine, regions: readonly MappedRegion[]) => void;
+type Apply = (engine: MemslotEngine, regions: readonly Slot[]) => void;
 
 const oneByOne: Apply = (engine, regions) => {
   for (const region of regions) engine.setUserMemoryRegion(region);
@@ -19,7 +17,7 @@ export const applyBy: Readonly<Record<Way, Apply>> = {
   "list, barrier": (engine, regions) => {
     engine.setUserMemoryRegionList(regions, { barrier: true });
   },
-  // What QEMU does since 8.0 in the place of the RFC's ioctl.
+  // QEMU does this since 8.0, instead of the RFC's ioctl.
   "pause all, one by one": (engine, regions) => {
     engine.pauseVcpus();
     oneByOne(engine, regions);

@@ -1,12 +1,10 @@
-/**
- * Dirty bitmaps in plain TypeScript, the yardsticks, and seeded pages to mark in them.
- */
+/** Dirty bitmaps in plain TypeScript, as yardsticks, and seeded pages to mark in them. */
 import { random } from "../../test/support/random.js";
 
 export const PAGE = 4096;
 const SEED = 20;
 
-/** A bitmap of `pages` pages: in memory of its own, or `shared` with other threads as the engine's are. */
+/** A bitmap of `pages` pages: in separate memory, or `shared` with other threads as the engine's are. */
 export function createWords(pages: number, shared: boolean): Uint32Array {
   return new Uint32Array(shared ? new SharedArrayBuffer(pages / 8) : new ArrayBuffer(pages / 8));
 }
@@ -25,7 +23,7 @@ export function markAtomics(words: Uint32Array, gpas: Float64Array): void {
   }
 }
 
-/** Write the numbers of the bits set, and clear them; how many there were. */
+/** Write the numbers of the bits set, and clear them. @returns how many there were */
 export function harvestWords(words: Uint32Array, pages: Uint32Array): number {
   let count = 0;
   for (let i = 0; i < words.length; i++) {
@@ -37,7 +35,7 @@ export function harvestWords(words: Uint32Array, pages: Uint32Array): number {
   return count;
 }
 
-/** The same, where another thread may mark meanwhile. */
+/** The same while another thread may mark. */
 export function harvestAtomics(words: Uint32Array, pages: Uint32Array): number {
   let count = 0;
   for (let i = 0; i < words.length; i++) {
@@ -69,7 +67,7 @@ export function randomPages(pages: number, count: number): Uint32Array {
   return all.slice(0, count);
 }
 
-/** Guest addresses of random pages, which may come more than once. */
+/** Guest addresses of random pages; a page may occur more than once. */
 export function randomGpas(pages: number, count: number): Float64Array {
   const rng = random(SEED);
   return Float64Array.from({ length: count }, () => rng.int(pages) * PAGE);

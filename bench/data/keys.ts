@@ -62,7 +62,7 @@ function reverseBits(value: number, bits: number): number {
   return reversed;
 }
 
-/** Streams of `count` keys each, one behind the other: rounds take them in turns. */
+/** Streams of `count` keys each, one after the other; rounds take them in turns. */
 export class KeyStreams {
   readonly all: Float64Array;
   readonly count: number;

@@ -1,18 +1,18 @@
 /**
- * Seeded lists of updates as QEMU makes them: deletes first, then creates of what earlier lists deleted. A
- * pass leaves every slot as it was, so that it can be applied again and again.
+ * Seeded lists of updates as QEMU makes them: deletes first, then creates of slots that earlier lists deleted. A pass
+ * ends with the slots that it began with, so it can be applied repeatedly.
  */
-import type { MappedRegion } from "memslots";
+import type { Slot } from "memslots";
 import { random } from "../../test/support/random.js";
 import { PAGE_BYTES, type Slots } from "./slots.js";
 
 /** A pass: `length` lists of `entries` updates each. */
 export interface Pass {
-  readonly lists: readonly (readonly MappedRegion[])[];
+  readonly lists: readonly (readonly Slot[])[];
   readonly entries: number;
 }
 
-export function regionOf(slots: Slots, slot: number): MappedRegion {
+export function regionOf(slots: Slots, slot: number): Slot {
   return {
     slot,
     flags: 0,
@@ -22,12 +22,12 @@ export function regionOf(slots: Slots, slot: number): MappedRegion {
   };
 }
 
-export function deletionOf(slot: number): MappedRegion {
+export function deletionOf(slot: number): Slot {
   return { slot, flags: 0, guestPhysAddr: 0, memorySize: 0, userspaceAddr: 0 };
 }
 
-/** All slots in seeded random order: chunks and trees then have the fill of a map that has lived. */
-export function shuffledRegions(slots: Slots, seed = 3): MappedRegion[] {
+/** All slots in seeded random order, so that chunks and trees have the fill of a map in use. */
+export function shuffledRegions(slots: Slots, seed = 3): Slot[] {
   const rng = random(seed);
   const order = Array.from({ length: slots.count }, (_, slot) => slot);
   for (let i = order.length - 1; i > 0; i--) {

@@ -1,9 +1,10 @@
 /**
- * One shared linear memory with an engine at its end and the benchmark's own data before it, so that the
- * engine, the loops and the native yardsticks read the same bytes.
+ * Arena: one shared linear memory with an engine at its end and the benchmark's data before it, so that the engine, the
+ * loops and the native yardsticks read the same bytes.
  */
 import { type EngineOptions, MemslotEngine, type Vcpu } from "memslots";
-import { type EngineExports, HEADER } from "../../src/layout.js";
+import type { EngineExports } from "../../src/core/exports.js";
+import { HEADER } from "../../src/core/layout.js";
 import { shuffledRegions } from "../data/lists.js";
 import { PAGE_BYTES, type Slots } from "../data/slots.js";
 import { engineExports, instantiateLoops, type Loops } from "./wasm.js";
@@ -19,7 +20,7 @@ export class Arena {
   readonly engine: MemslotEngine;
   readonly vcpu: Vcpu;
   readonly loops: Loops;
-  /** The exports that an emulator's own wasm would import. */
+  /** The exports that an emulator's wasm would import. */
   readonly raw: EngineExports;
   #free: number;
   readonly #end: number;
@@ -34,7 +35,7 @@ export class Arena {
     this.#end = end;
   }
 
-  /** @param bytes room for the benchmark's own data */
+  /** @param bytes room for the benchmark's data */
   static async create(bytes: number, options: EngineOptions = {}): Promise<Arena> {
     const initial = Math.ceil((bytes + FIRST_BYTE) / WASM_PAGE);
     const memory = new WebAssembly.Memory({ initial, maximum: MEMORY_PAGES_MAX, shared: true });
@@ -52,7 +53,7 @@ export class Arena {
     return arena;
   }
 
-  /** Address of `bytes` bytes of their own, at a cache line. */
+  /** Allocate `bytes` bytes at a cache line. @returns their address */
   take(bytes: number): number {
     const address = this.#free;
     this.#free = (address + bytes + 63) & ~63;
@@ -74,7 +75,7 @@ export class Arena {
     return view;
   }
 
-  /** Address of each slot's record, by slot id: what the index answers. */
+  /** Address of each slot's record, by slot id: the results of the index. */
   records(slots: Slots): Uint32Array {
     const words = new Uint32Array(this.memory.buffer);
     const field = (offset: number): number => words[(this.engine.base + offset) / 4]!;

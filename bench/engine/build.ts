@@ -1,7 +1,7 @@
 /**
- * What is compiled at bench time, into build/bench/: the AssemblyScript loops of bench/assembly and, where
- * there are a C compiler and the headers of Node, the native yardsticks of bench/native. Files carry a hash
- * of their sources and of the flags, so that nothing is built twice.
+ * Builds the programs of a benchmark into build/bench/: the AssemblyScript loops of bench/assembly and, if there are a
+ * C compiler and the headers of Node, the native yardsticks of bench/native. File names have a hash of the sources and
+ * the flags, so nothing is built twice.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -15,6 +15,8 @@ const NATIVE = ["addon.c", "arrays.c", "kvm.c", "rbtree.c", "readers.c"].map(
   (name) => `bench/native/${name}`,
 );
 const OUT = join(ROOT, "build/bench");
+/** As the core itself is compiled. */
+const TRANSFORM = "./assembly/noinline.mjs";
 
 /**
  * Modules built: loops compiled together with the engine, loops that import it, and why there is no addon.
@@ -28,7 +30,7 @@ export interface Built {
 
 let built: Promise<Built> | undefined;
 
-/** Build what is not there yet. Safe to call from anywhere; the work is done once. */
+/** Build the files that are missing. Safe to call repeatedly; the work is done once. */
 export function buildAll(): Promise<Built> {
   built ??= build();
   return built;
@@ -38,18 +40,9 @@ async function build(): Promise<Built> {
   mkdirSync(OUT, { recursive: true });
   const json = (name: string) => JSON.parse(readFileSync(join(ROOT, name), "utf8"));
   const { options, targets } = json("asconfig.json");
-  const transform = /--target shared .*?--transform (\S+)/.exec(
-    json("package.json").scripts["build:wasm"],
-  )?.[1];
-  const flags = flagsOf({
-    ...options,
-    ...targets.shared,
-    outFile: undefined,
-    textFile: undefined,
-    transform,
-  });
-  const sources = [...sourcesIn("assembly", ".ts"), ...sourcesIn("bench/assembly", ".ts")];
-  if (transform !== undefined) sources.push(transform);
+  const files = { outFile: undefined, textFile: undefined };
+  const flags = flagsOf({ ...options, ...targets.shared, ...files, transform: TRANSFORM });
+  const sources = [...sourcesIn("assembly", ".ts"), ...sourcesIn("bench/assembly", ".ts"), TRANSFORM];
   const together = await compileAssembly("bench/assembly/index.ts", "together", flags, sources);
   const apart = await compileAssembly("bench/assembly/calls.ts", "apart", flags, sources);
   return { together, apart, ...compileAddon() };
@@ -86,7 +79,7 @@ async function compileAssembly(
   const file = stampedName(name, ".wasm", flags, sources);
   if (existsSync(file)) return file;
   const { default: asc } = await import("assemblyscript/asc");
-  // Another process may build the same file: each writes its own and puts it in place at once.
+  // Another process may build the same file: each writes a temporary one and renames it.
   const own = join(OUT, `${name}.${process.pid}.wasm`);
   const text = own.replace(/wasm$/, "wat");
   const files = ["--outFile", relative(ROOT, own), "--textFile", relative(ROOT, text)];

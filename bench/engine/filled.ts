@@ -1,10 +1,10 @@
 /** An engine that maps a layout, and loops over it from JavaScript. Runs in any runtime. */
-import { type MappedRegion, MemslotEngine, type Vcpu } from "memslots";
+import { MemslotEngine, type Slot, type Vcpu } from "memslots";
 
 /** Longest list of an engine whose filling is no longer: its default. */
 const LIST_ENTRIES = 4096;
 
-export async function filledEngine(regions: readonly MappedRegion[], slots: number): Promise<MemslotEngine> {
+export async function filledEngine(regions: readonly Slot[], slots: number): Promise<MemslotEngine> {
   const engine = await MemslotEngine.create({
     maxSlots: slots,
     maxListEntries: Math.max(LIST_ENTRIES, regions.length),

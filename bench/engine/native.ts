@@ -1,6 +1,4 @@
-/**
- * The native yardsticks of bench/native as functions, or the reason why there are none.
- */
+/** The native yardsticks of bench/native as functions, or the reason why there are none. */
 import { createRequire } from "node:module";
 import type { Slots } from "../data/slots.js";
 import { buildAll } from "./build.js";
@@ -27,7 +25,7 @@ export async function loadAddon(): Promise<Addon | string> {
   return createRequire(import.meta.url)(addon) as Addon;
 }
 
-/** All structures over `slots`; a lookup answers the payload of the slot. */
+/** All structures over `slots`; a lookup returns the payload of the slot. */
 export function buildNative(addon: Addon, slots: Slots, payload: ArrayLike<number>): unknown {
   const bytes = new DataView(new ArrayBuffer(slots.count * SLOT_BYTES));
   for (let i = 0; i < slots.count; i++) {

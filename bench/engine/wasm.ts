@@ -1,17 +1,17 @@
-/**
- * The loops of bench/assembly as instances over a memory.
- */
+/** The loops of bench/assembly as instances over a memory. */
 import { readFileSync } from "node:fs";
-import type { EngineExports } from "../../src/layout.js";
+import type { EngineExports } from "../../src/core/exports.js";
 import { buildAll } from "./build.js";
 
-/** Loops compiled together with the engine; bench/assembly says what each adds up. */
+/** Loops compiled together with the engine; bench/assembly documents the sum of each. */
 export interface Loops {
   searchEach(header: number, keys: number, count: number): number;
   searchMany(reader: number, keys: number, count: number): number;
   translateEach(reader: number, keys: number, count: number): number;
   translateInSections(reader: number, keys: number, count: number): number;
   sectionEach(reader: number, count: number): number;
+  exchangeEach(word: number, count: number): number;
+  translateExchanged(reader: number, word: number, keys: number, count: number): number;
   pinOnly(reader: number): void;
   unpinOnly(reader: number): void;
   translateLocked(reader: number, lock: number, keys: number, count: number): number;
@@ -20,6 +20,8 @@ export interface Loops {
   equalRoots(header: number): void;
   graceEach(header: number, owner: number, count: number): number;
   hostSlotsEach(reader: number, keys: number, count: number, bytes: number): number;
+  loadFlat(keys: number, count: number): number;
+  loadProbed(reader: number, keys: number, count: number): number;
   commitEach(header: number, operations: number, entries: number, lists: number): number;
   createMergeCopy(map: number, capacity: number, entries: number): number;
   mergeCopyEach(map: number, operations: number, entries: number, lists: number): number;
@@ -44,7 +46,7 @@ export async function instantiateCalls(memory: WebAssembly.Memory, engine: Engin
   return instantiate<Calls>(apart, { env: { memory }, engine: { gpaToHva: engine.gpaToHva } });
 }
 
-/** The engine's own exports: what the facade calls. */
+/** The engine's exports, as src/ calls them. */
 export function engineExports(module: WebAssembly.Module, memory: WebAssembly.Memory): EngineExports {
   return exportsOf<EngineExports>(new WebAssembly.Instance(module, { env: { memory } }));
 }

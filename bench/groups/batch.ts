@@ -1,6 +1,4 @@
-/**
- * Many addresses in one call against one call per address, both from JavaScript.
- */
+/** Many addresses in one call against one call per address, both from JavaScript. */
 import { KeyStreams } from "../data/keys.js";
 import { makeSlots } from "../data/slots.js";
 import { Arena } from "../engine/arena.js";

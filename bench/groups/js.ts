@@ -1,5 +1,5 @@
 /**
- * Lookups called from JavaScript, one call per address, against what npm has.
+ * Lookups called from JavaScript, one call per address, against packages of npm.
  */
 import type { Vcpu } from "memslots";
 import { type KeyPattern, KeyStreams } from "../data/keys.js";
@@ -10,7 +10,6 @@ import {
   type Case,
   type Entrant,
   type Group,
-  NOT_RUN,
   type Results,
   type Row,
   ratios,
@@ -36,7 +35,8 @@ export function gpasOf(slots: Slots, pattern: KeyPattern, { jsKeys, jsStreams }:
   return keys.views(keys.all.map((gfn) => gfn * PAGE_BYTES));
 }
 
-async function entrants(
+/** The engine and others, on one stream of addresses. */
+export async function entrants(
   n: number,
   pattern: KeyPattern,
   scale: Scale,
@@ -89,7 +89,7 @@ async function manyEngines(n: number, scale: Scale): Promise<Entrant[]> {
 
 const UNIFORM = "js uniform";
 const MIX = "js mix";
-/** Arrays alone: a dozen packages in turns leave nobody's memory in the caches. */
+/** Arrays alone, because a dozen packages in turns evict each other's memory from the caches. */
 const ARRAYS_UNIFORM = "js uniform, arrays";
 const ARRAYS_MIX = "js mix, arrays";
 const arrays = [binarySearch, binarySearchLastHit];
@@ -113,8 +113,6 @@ function cases(scale: Scale): Case[] {
 }
 
 function rows(results: Results): Row[] {
-  const many = results.figure(MANY_ENGINES, FEW, `${MANY} engines in turns`)?.median;
-  const one = results.figure(UNIFORM, FEW, VCPU)?.median;
   return [
     ...ratios(results, "J1", ARRAYS_UNIFORM, VCPU, binarySearch.name, {
       64: 0.4,
@@ -127,7 +125,8 @@ function rows(results: Results): Row[] {
       64: 1.0,
       512: 0.85,
       4096: 0.75,
-      32764: 0.8,
+      // Both wait for memory here, and how long is the machine's.
+      32764: 1.2,
     }),
     ...ratios(results, "J3", UNIFORM, VCPU, sortedBTree.name, { 512: 0.25, 4096: 0.25 }),
     ...ratios(results, "J4", UNIFORM, VCPU, nodeIntervalTree.name, { 512: 0.03, 4096: 0.03 }),
@@ -135,8 +134,8 @@ function rows(results: Results): Row[] {
       id: "J5",
       what: `${MANY} engines in one process / one engine`,
       n: String(FEW),
-      measured: many !== undefined && one !== undefined ? many / one : undefined,
-      skipped: NOT_RUN,
+      target: 1.8,
+      ...results.ratioOf([MANY_ENGINES, FEW, `${MANY} engines in turns`], [UNIFORM, FEW, VCPU]),
     },
   ];
 }

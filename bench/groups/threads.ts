@@ -1,6 +1,7 @@
 /**
- * Readers in worker threads, and what commits and readers cost each other: rows T1 to T7. The main thread is the
- * writer; with two readers on two processors it takes its time from them. Loads take turns, round after round.
+ * Readers in worker threads, and the cost of commits and readers for each other: rows T1 to T8. The main thread is the
+ * writer; with two readers or more on two processors it takes its time from theirs. Loads take turns, round after
+ * round.
  */
 import { once } from "node:events";
 import { tsWorker } from "../../test/support/tsworker.js";
@@ -22,6 +23,8 @@ const LOADS = {
   twoSpin: { readers: 2, mode: SECTIONS, commits: COMMITS, wait: "spin" },
   twoLockedCommits: { readers: 2, mode: LOCKED, commits: COMMITS, wait: "lock" },
   oneFast: { readers: 1, mode: SECTIONS, commits: COMMITS_FAST, wait: "wait" },
+  four: { readers: 4, mode: SECTIONS, commits: COMMITS, wait: "wait" },
+  fourLocked: { readers: 4, mode: LOCKED, commits: COMMITS, wait: "lock" },
 } as const satisfies Record<string, Load>;
 
 type LoadName = keyof typeof LOADS;
@@ -33,14 +36,16 @@ function nameOf(load: LoadName, figure: keyof typeof figureName): string {
   return `${load}, ${figureName[figure]}`;
 }
 
-const ROUND_TRIP = "postMessage round trip, p50";
+export const ROUND_TRIP = "postMessage round trip, p50";
+const ROUND_TRIP_P99 = "postMessage round trip, p99";
 
 function quantile(values: readonly number[], p: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor((sorted.length - 1) * p)]!;
 }
 
-async function roundTrips(count: number): Promise<number> {
+/** Nanoseconds of each round trip to an idle worker. */
+export async function roundTrips(count: number): Promise<number[]> {
   const worker = tsWorker(new URL("../threads/echo.ts", import.meta.url));
   const times: number[] = [];
   // The first trips wait for the worker to start.
@@ -53,12 +58,15 @@ async function roundTrips(count: number): Promise<number> {
   const exit = once(worker, "exit");
   worker.postMessage("end");
   await exit;
-  return quantile(times, 0.5);
+  return times;
 }
 
-async function measureLoads({ smoke }: Scale): Promise<Measured[]> {
-  const [rounds, ms] = smoke ? [1, 10] : [11, 300];
-  const crew = await ThreadCrew.start(smoke ? 64 : SLOTS, 2);
+async function measureLoads({ smoke, quick }: Scale): Promise<Measured[]> {
+  const [rounds, ms] = smoke ? [1, 10] : quick ? [3, 100] : [11, 300];
+  const slots = smoke ? 64 : SLOTS;
+  const crew = await ThreadCrew.start(slots, 2);
+  // An engine of their own: vCPUs that are there and do nothing are counted by a writer too.
+  const crowd = await ThreadCrew.start(slots, 4);
   const samples = new Map<string, number[]>();
   const note = (name: string, ns: number): void => {
     samples.set(name, [...(samples.get(name) ?? []), ns]);
@@ -66,13 +74,17 @@ async function measureLoads({ smoke }: Scale): Promise<Measured[]> {
   try {
     for (let round = smoke ? 0 : -1; round < rounds; round++) {
       for (const [load, options] of Object.entries(LOADS) as [LoadName, Load][]) {
-        const measurement = crew.measure(options, ms);
+        const measurement = (options.readers > 2 ? crowd : crew).measure(options, ms);
         if (round >= 0) noteAll(note, load, measurement);
       }
-      if (round >= 0) note(ROUND_TRIP, await roundTrips(smoke ? 5 : 200));
+      if (round < 0) continue;
+      const trips = await roundTrips(smoke ? 5 : 200);
+      note(ROUND_TRIP, quantile(trips, 0.5));
+      note(ROUND_TRIP_P99, quantile(trips, 0.99));
     }
   } finally {
     await crew.end();
+    await crowd.end();
   }
   return [...samples].map(([name, values]) => ({ name, samples: values }));
 }
@@ -94,66 +106,32 @@ export function threadCases(scale: Scale): Case[] {
 
 export function threadRows(results: Results, { smoke }: Scale): Row[] {
   const n = smoke ? 64 : SLOTS;
-  const median = (name: string): number | undefined => results.figure(NAME, n, name)?.median;
-  const ratio = (over: string, under: string): number | undefined => {
-    const [above, below] = [median(over), median(under)];
-    return above === undefined || below === undefined ? undefined : above / below;
-  };
   const lookup = (load: LoadName): string => nameOf(load, "lookup");
-  const row = (
-    id: string,
-    what: string,
-    measured: number | undefined,
-    target: number,
-    more: Partial<Row> = {},
-  ) => ({
-    id,
-    what: `threads: ${what}`,
-    n: "",
-    measured,
-    target,
-    ...more,
+  const p50 = (load: LoadName): string => nameOf(load, "p50");
+  const p99 = (load: LoadName): string => nameOf(load, "p99");
+  const row = (id: string, what: string, over: string, under: string, target: number): Row => ({
+    ...{ id, what: `threads: ${what}`, n: "", target },
+    ...results.ratio(NAME, n, over, under),
   });
-  const us = (name: string): number | undefined => {
-    const ns = median(name);
-    return ns === undefined ? undefined : ns / 1000;
-  };
-  const most = { atLeast: true };
-  const inUs = { unit: "us" };
+  const most = (...args: Parameters<typeof row>): Row => ({ ...row(...args), atLeast: true });
   return [
-    row("T1", "throughput of 2 readers / 1 reader", ratio(lookup("one"), lookup("two")), 1.7, most),
+    most("T1", "throughput of 2 readers / 1 reader", lookup("one"), lookup("two"), 1.7),
+    most("T2", "2 readers in sections / under a lock, idle", lookup("twoLocked"), lookup("two"), 2.5),
+    most("T2", `the same with ${COMMITS} commits/s`, lookup("twoLockedCommits"), lookup("twoCommits"), 5),
+    most("T3", `2 readers with ${COMMITS} commits/s / idle`, lookup("two"), lookup("twoCommits"), 0.85),
+    row("T4", "commit p50, waiting / spinning", p50("twoCommits"), p50("twoSpin"), 0.1),
+    row("T5", "commit p50 / postMessage round trip p50", p50("twoCommits"), ROUND_TRIP, 2),
     row(
-      "T2",
-      "2 readers in sections / under a lock, idle",
-      ratio(lookup("twoLocked"), lookup("two")),
-      2.5,
-      most,
+      "T6",
+      "2 readers, commit p99, in sections / under a lock",
+      p99("twoCommits"),
+      p99("twoLockedCommits"),
+      0.5,
     ),
-    row(
-      "T2",
-      `the same with ${COMMITS} commits/s`,
-      ratio(lookup("twoLockedCommits"), lookup("twoCommits")),
-      5,
-      most,
-    ),
-    row(
-      "T3",
-      `2 readers with ${COMMITS} commits/s / idle`,
-      ratio(lookup("two"), lookup("twoCommits")),
-      0.85,
-      most,
-    ),
-    row(
-      "T4",
-      "commit p50, waiting / spinning",
-      ratio(nameOf("twoCommits", "p50"), nameOf("twoSpin", "p50")),
-      0.1,
-    ),
-    row("T5", "commit p50 / postMessage round trip p50", ratio(nameOf("twoCommits", "p50"), ROUND_TRIP), 2),
-    row("T6", "2 readers and writer on 2 processors, commit p50", us(nameOf("twoCommits", "p50")), 150, inUs),
-    row("T6", "the same, p99", us(nameOf("twoCommits", "p99")), 8000, inUs),
-    row("T7", `1 reader, ${COMMITS_FAST} commits/s, commit p50`, us(nameOf("oneFast", "p50")), 5, inUs),
-    row("T7", "the same, p99", us(nameOf("oneFast", "p99")), 50, inUs),
-    row("T7", "its reader / idle", ratio(lookup("one"), lookup("oneFast")), 0.85, most),
+    row("T7", `1 reader, ${COMMITS_FAST} commits/s, p50 / round trip p50`, p50("oneFast"), ROUND_TRIP, 0.5),
+    row("T7", "the same, p99 / round trip p99", p99("oneFast"), ROUND_TRIP_P99, 1),
+    most("T7", "its reader / idle", lookup("one"), lookup("oneFast"), 0.85),
+    row("T8", "4 readers on 2 processors, commit p50 / round trip p50", p50("four"), ROUND_TRIP, 8),
+    row("T8", "the same, p99, in sections / under a lock", p99("four"), p99("fourLocked"), 1),
   ];
 }

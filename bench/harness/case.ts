@@ -1,35 +1,37 @@
 /**
- * What a benchmark is made of.
+ * The parts of a benchmark.
  *
- *   group   a subject: its cases, and the rows of the report that are drawn from their figures
- *   case    one workload at one size; its competitors run in turns in one process of their own
+ *   group   a subject: its cases, and the rows of the report with their figures
+ *   case    one workload at one size; its competitors run in turns in one separate process
  *   row     one ratio (or absolute figure) against its target
  */
 
+import { quartilesOf } from "./statistics.js";
+
 /** One way to do a case's work. */
 export interface Competitor {
-  /** What a time is divided by: lookups, lists, sections ... in one batch. */
+  /** Operations in one batch (lookups, lists, sections ...), the divisor of a time. */
   readonly operations: number;
-  /** One batch. Its answer must be the same in every competitor of the round. */
+  /** Run one batch. Its result must be equal for every competitor of the round. */
   batch(round: number): number | Promise<number>;
-  /** Untimed, after each batch: what it answers counts as part of the batch's answer. */
+  /** Untimed, after each batch; its result is a part of the batch's result. */
   after?(): number;
-  /** Milliseconds of the last batch where the competitor measures them itself, inside native code. */
+  /** Milliseconds of the last batch, if the competitor measures them itself inside native code. */
   elapsed?(): number;
 }
 
 /** A competitor by name, not built yet. */
 export interface Entrant {
   readonly name: string;
-  /** Untimed by the rounds; reported as set-up. */
+  /** Not timed by the rounds; reported as set-up. */
   build(): Competitor | Promise<Competitor>;
-  /** Entrants with different tags answer different questions and need not agree. */
+  /** Only entrants with the same tag must agree. */
   readonly tag?: string;
-  /** Somebody else's code: if it throws or answers wrong, it drops out and the report says so. */
+  /** Foreign code: if it throws or disagrees, it drops out and the report says so. */
   readonly foreign?: boolean;
 }
 
-/** Why an entrant cannot take part here. */
+/** Reason why an entrant cannot take part here. */
 export interface Skipped {
   readonly name: string;
   readonly skipped: string;
@@ -45,7 +47,7 @@ export interface Quantity {
 export interface Measured {
   readonly name: string;
   readonly samples: readonly number[];
-  /** Of its answers, where it has some. */
+  /** Hash of its results, if it has some. */
   readonly hash?: string;
 }
 
@@ -54,16 +56,19 @@ export interface Case {
   readonly name: string;
   /** Size, mostly slots. */
   readonly n: number;
-  /** What one operation is, for the report. */
+  /** Name of one operation, for the report. */
   readonly unit: string;
   readonly rounds?: number;
   /**
-   * Processes that measure it, 1 if not given: where V8 puts the code of a few nanoseconds decides up to a third of
-   * their time, anew in each process.
+   * Processes that measure it, 1 if not given. The place where V8 puts a loop of a few nanoseconds decides up to a
+   * third of its time, anew in each process.
    */
   readonly processes?: number;
   prepare(): Promise<readonly (Entrant | Measured | Quantity | Skipped)[]>;
 }
+
+/** Lower quartile, median, upper quartile. */
+export type Quartiles = readonly [number, number, number];
 
 /** Times of one competitor in nanoseconds per operation, or bytes. */
 export interface Figure {
@@ -71,9 +76,9 @@ export interface Figure {
   readonly in: "ns" | "bytes";
   readonly min: number;
   readonly median: number;
-  /** Distance of the quartiles as a share of the median. */
-  readonly spread: number;
-  readonly rounds: number;
+  readonly quartiles: Quartiles;
+  /** All samples, in the order of the rounds, which a ratio takes in pairs. A file of results has none. */
+  readonly samples?: readonly number[];
   readonly setupMs: number;
   readonly hash: string;
 }
@@ -84,30 +89,41 @@ export interface CaseResult {
   readonly unit: string;
   readonly figures: readonly Figure[];
   readonly skipped: readonly Skipped[];
+  /** Reason why nothing of it could be measured. */
+  readonly failure?: string;
 }
 
-/** Why a row has no figure whose cases were not measured. */
+/** Two competitors do not agree: the only thing that ends a run. */
+export class WrongAnswer extends Error {
+  override readonly name = "WrongAnswer";
+}
+
+/** Reason why a row has no figure: its cases were not measured. */
 export const NOT_RUN = "not run";
 
 export interface Row {
-  /** L1 .. S5 of the design, or a name of our own. */
+  /** Name of the row: L1 .. S5 and so on. */
   readonly id: string;
   readonly what: string;
   readonly n: string;
   /** Unit of `measured` and `target`; a ratio if not given. */
   readonly unit?: string;
-  readonly measured: number | undefined;
-  /** Without a target the row is there to be known. */
-  readonly target?: number;
-  /** The measured value must be at least, not at most, the target. */
+  readonly measured: Quartiles | undefined;
+  readonly target: number;
+  /** True if the value must be at least the target; by default at most. */
   readonly atLeast?: boolean;
-  /** Why nothing was measured. */
+  /** Reason why nothing was measured. */
   readonly skipped?: string;
 }
+
+/** What a row measures. */
+export type Measurement = Pick<Row, "measured" | "skipped">;
 
 /** Sizes of everything; smoke runs use small ones. */
 export interface Scale {
   readonly smoke: boolean;
+  /** A whole table in a few minutes: fewer rounds, one process for each case. */
+  readonly quick: boolean;
   /** Numbers of slots. */
   readonly sizes: readonly number[];
   readonly largest: number;
@@ -115,8 +131,7 @@ export interface Scale {
   readonly keys: number;
   readonly jsKeys: number;
   /**
-   * Key streams that rounds take in turns: so many that a page-table array does not fit the caches by them
-   * alone.
+   * Key streams that rounds take in turns: so many that they do not keep a page-table array in the caches.
    */
   readonly streams: number;
   readonly jsStreams: number;
@@ -130,7 +145,7 @@ export interface Group {
   readonly about: string;
   cases(scale: Scale): readonly Case[];
   rows(results: Results, scale: Scale): readonly Row[];
-  /** What the group shows besides, at the end of its cases. */
+  /** Further output of the group, after its cases. */
   report?(results: Results, scale: Scale): string;
 }
 
@@ -150,25 +165,45 @@ export class Results {
     return this.case(name, n)?.figures.find((figure) => figure.name === competitor);
   }
 
-  /** Median of one competitor over that of another, of the same case unless told. */
-  ratio(name: string, n: number, ours: string, theirs: string): Pick<Row, "measured" | "skipped"> {
-    const over = this.figure(name, n, ours);
-    const under = this.figure(name, n, theirs);
-    if (over !== undefined && under !== undefined) return { measured: over.median / under.median };
-    const skipped = this.case(name, n)?.skipped.find((s) => s.name === ours || s.name === theirs);
-    return { measured: undefined, skipped: skipped?.skipped ?? NOT_RUN };
+  /** One competitor over another of the same case, round by round. */
+  ratio(name: string, n: number, ours: string, theirs: string): Measurement {
+    return this.ratioOf([name, n, ours], [name, n, theirs]);
+  }
+
+  /** One figure over another, each named by case, size and competitor. */
+  ratioOf(over: readonly [string, number, string], under: readonly [string, number, string]): Measurement {
+    const figures = [over, under].map((named) => this.figure(...named));
+    const [above, below] = figures;
+    if (above !== undefined && below !== undefined) return { measured: ratioOf(above, below) };
+    const [name, n, who] = above === undefined ? over : under;
+    const found = this.case(name, n);
+    const skipped = found?.skipped.find((s) => s.name === who)?.skipped;
+    return { measured: undefined, skipped: found?.failure ?? skipped ?? NOT_RUN };
   }
 }
 
-/** Target by size; undefined for a row that is there to be known. */
-export type Targets = Readonly<Record<number, number | undefined>>;
+/**
+ * Quartiles of a ratio: of the ratios of single rounds, if the two took turns; else the widest that the quartiles of
+ * both allow.
+ */
+export function ratioOf(over: Figure, under: Figure): Quartiles {
+  const [above, below] = [over.samples, under.samples];
+  const inTurns = above !== undefined && below !== undefined && above.length === below.length;
+  if (inTurns && above.length > 1) return quartilesOf(above.map((sample, i) => sample / below[i]!));
+  const [low, middle, high] = over.quartiles;
+  const [least, median, most] = under.quartiles;
+  return [low / most, middle / median, high / least];
+}
+
+/** Target by size. */
+export type Targets = Readonly<Record<number, number>>;
 
 /** The same target for all sizes. */
-export function atEach(sizes: readonly number[], target: number | undefined): Targets {
+export function atEach(sizes: readonly number[], target: number): Targets {
   return Object.fromEntries(sizes.map((n) => [n, target]));
 }
 
-/** A row for each size that was run. */
+/** One row for each measured size. */
 export function ratios(
   results: Results,
   id: string,
@@ -183,15 +218,23 @@ export function ratios(
       id,
       what: `${name}: ${ours} / ${theirs}`,
       n,
-      ...(target === undefined ? {} : { target }),
+      target,
       ...results.ratio(name, Number(n), ours, theirs),
     }));
 }
 
-export type Verdict = "ok" | "MISSED" | "skipped" | "";
+export type Verdict = "ok" | "MISSED" | "close" | "not measured";
 
-export function verdictOf({ measured, target, atLeast }: Row): Verdict {
-  if (measured === undefined) return "skipped";
-  if (target === undefined) return "";
-  return (atLeast ? measured >= target : measured <= target) ? "ok" : "MISSED";
+/** Of the quartiles: all within the target, all beyond it, or some of both. */
+export function verdictOf({
+  measured,
+  target,
+  atLeast,
+}: Pick<Row, "measured" | "target" | "atLeast">): Verdict {
+  if (measured === undefined) return "not measured";
+  const [low, , high] = measured;
+  const [best, worst] = atLeast ? [high, low] : [low, high];
+  const holds = (value: number) => (atLeast ? value >= target : value <= target);
+  if (holds(worst)) return "ok";
+  return holds(best) ? "close" : "MISSED";
 }

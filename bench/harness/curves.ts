@@ -16,7 +16,7 @@ interface Picture {
   readonly unit: string;
   /** Ours, drawn thick. */
   readonly own: string;
-  /** How long names are shortened, and which are left out as too much alike (undefined). */
+  /** Short forms of long names; undefined for competitors left out because they equal another. */
   readonly labels?: Readonly<Record<string, string | undefined>>;
 }
 
@@ -139,7 +139,7 @@ function draw({ title, unit, own, labels = {} }: Picture, measured: readonly Cas
   return figure.outerHTML;
 }
 
-/** Powers of ten and what lies halfway between them. */
+/** Powers of ten, and values halfway between them. */
 function axisLabel(value: number): string {
   const digit = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
   return Math.round(digit) === 1 || Math.round(digit) === 3 ? String(Number(value.toPrecision(1))) : "";

@@ -2,16 +2,16 @@
  * The part of a document that a result writes: between two marks, so that no figure in it was typed.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { NOT_RUN, type Row, verdictOf } from "./case.js";
+import { NOT_RUN, verdictOf } from "./case.js";
 import type { Result, Run } from "./result.js";
-import { short } from "./table.js";
+import { short, spreadText } from "./table.js";
 
 const BEGIN = "<!-- figures: begin -->\n";
 const END = "<!-- figures: end -->\n";
 
-/** Replace what is between the marks. @throws Error if the document has not both of them */
-export function writeDocument(file: string, result: Result, rows: readonly Row[]): void {
-  writeFileSync(file, withFigures(readFileSync(file, "utf8"), figuresText(result, rows)));
+/** Replace the text between the marks. @throws Error if the document lacks one of them */
+export function writeDocument(file: string, result: Result): void {
+  writeFileSync(file, withFigures(readFileSync(file, "utf8"), figuresText(result)));
 }
 
 export function withFigures(document: string, figures: string): string {
@@ -21,16 +21,18 @@ export function withFigures(document: string, figures: string): string {
   return `${document.slice(0, begin + BEGIN.length)}${figures}${document.slice(end)}`;
 }
 
-/** What was measured, when and on what, and a table of the rows. */
-export function figuresText({ runs }: Result, rows: readonly Row[]): string {
+/** Date and machine of each run, and a table of the rows. */
+export function figuresText({ runs, rows }: Pick<Result, "runs" | "rows">): string {
   const lines = rows.map((row) => {
     const { id, n, what, unit, measured, target, atLeast } = row;
-    const value = measured === undefined ? "" : `${short(measured)}${unit === undefined ? "" : ` ${unit}`}`;
-    const bound = target === undefined ? "" : `${atLeast ? "≥" : "≤"} ${target}`;
-    const verdict = measured === undefined ? `skipped: ${row.skipped ?? NOT_RUN}` : verdictOf(row);
-    return `| ${[id, what, n, value, bound, verdict].join(" | ")} |`;
+    const value =
+      measured === undefined ? "" : `${short(measured[1])}${unit === undefined ? "" : ` ${unit}`}`;
+    const quartiles = measured === undefined ? "" : spreadText(measured);
+    const bound = `${atLeast ? "≥" : "≤"} ${target}`;
+    const verdict = measured === undefined ? `not measured: ${row.skipped ?? NOT_RUN}` : verdictOf(row);
+    return `| ${[id, what, n, value, quartiles, bound, verdict].join(" | ")} |`;
   });
-  const head = ["| row | what | n | measured | target | |", "|---|---|---:|---:|---:|---|"];
+  const head = ["| row | what | n | measured | quartiles | target | |", "|---|---|---:|---:|---:|---:|---|"];
   return `\n${[...new Set(runs.map(runText))].join("\n")}\n\n${[...head, ...lines].join("\n")}\n\n`;
 }
 

@@ -1,44 +1,68 @@
 /**
- * A process per case. V8 specialises a function for all that ever called it, so that competitors of one case
- * would otherwise be measured with the types and engines of the cases before it.
+ * A process per case. V8 specialises a function for all its callers, so in one process the competitors of a case would
+ * be measured with the types and engines of the cases before it.
  */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { CaseResult, Figure } from "./case.js";
+import { type CaseResult, type Figure, WrongAnswer } from "./case.js";
+import { median, quartilesOf } from "./statistics.js";
 
 const RUN = fileURLToPath(new URL("../run.ts", import.meta.url));
 /** First argument of such a process. */
 export const CASE_FLAG = "--case";
+/** A case that takes longer is stuck. */
+const WATCHDOG_MS = 900_000;
+
+/** A case by its place, and how to run it. */
+export interface CasePlace {
+  readonly group: string;
+  readonly index: number;
+  readonly name: string;
+  readonly n: number;
+  readonly unit: string;
+  readonly quick: boolean;
+}
+
+/** What the process of a case sends. */
+export type CaseMessage = { readonly result: CaseResult } | { readonly wrong: string };
 
 /**
- * Run case number `index` of a group in as many processes as it wants: of each competitor the median one.
- * @throws Error with what a process wrote to its standard error
+ * Run a case in its number of processes, and join their samples. A process that fails is a result without figures.
+ * @throws WrongAnswer
  */
-export async function measureIsolated(group: string, index: number, processes = 1): Promise<CaseResult> {
+export async function measureIsolated(place: CasePlace, processes = 1): Promise<CaseResult> {
   const results: CaseResult[] = [];
-  while (results.length < processes) results.push(await measureOnce(group, index));
-  const first = results[0]!;
+  while (results.length < processes) results.push(await measureOnce(place));
+  const good = results.filter(({ failure }) => failure === undefined);
+  const first = good[0] ?? results[0]!;
   const figures = first.figures.map(({ name }) =>
-    medianOf(results.flatMap((result) => result.figures.filter((figure) => figure.name === name))),
+    joined(good.flatMap((result) => result.figures.filter((figure) => figure.name === name))),
   );
   return { ...first, figures };
 }
 
-function medianOf(figures: readonly Figure[]): Figure {
-  return [...figures].sort((a, b) => a.median - b.median)[(figures.length - 1) >> 1]!;
+function joined(figures: readonly Figure[]): Figure {
+  const samples = figures.flatMap((figure) => figure.samples ?? [figure.median]);
+  const min = Math.min(...figures.map((figure) => figure.min));
+  return { ...figures[0]!, samples, min, median: median(samples), quartiles: quartilesOf(samples) };
 }
 
-function measureOnce(group: string, index: number): Promise<CaseResult> {
+function measureOnce({ group, index, name, n, unit, quick }: CasePlace): Promise<CaseResult> {
   return new Promise((resolve, reject) => {
-    const child = fork(RUN, [CASE_FLAG, group, String(index)], { silent: true });
-    let result: CaseResult | undefined;
+    const args = [CASE_FLAG, group, String(index), quick ? "quick" : "full"];
+    const child = fork(RUN, args, { silent: true, timeout: WATCHDOG_MS });
+    let message: CaseMessage | undefined;
     let errors = "";
     child.stderr?.on("data", (chunk) => (errors += chunk));
-    child.on("message", (message) => (result = message as CaseResult));
+    child.on("message", (sent) => (message = sent as CaseMessage));
     child.on("error", reject);
-    child.on("exit", (code) => {
-      if (code === 0 && result !== undefined) resolve(result);
-      else reject(new Error(`a case of ${group} failed (exit ${code})\n${errors}`));
+    child.on("exit", (code, signal) => {
+      if (message !== undefined && "result" in message) resolve(message.result);
+      else if (message !== undefined) reject(new WrongAnswer(message.wrong));
+      else {
+        const why = /^\w*Error: .*/m.exec(errors)?.[0] ?? `exit ${signal ?? code}`;
+        resolve({ name, n, unit, figures: [], skipped: [], failure: why });
+      }
     });
   });
 }

@@ -1,51 +1,64 @@
 /**
- * Competitors in turns. Each sample is a batch that times itself: a single call is far below the grain of any
- * clock.
+ * Competitors in turns. Each sample is a batch that times itself, because a single call is far below the resolution of
+ * any clock.
  *
- * tinybench runs the rounds. With `concurrency: "bench"` its tasks advance one iteration each, round after
- * round, so that a change of clock or load meets all competitors alike; nothing runs at the same time,
- * because no batch awaits anything.
+ * tinybench runs the rounds. With `concurrency: "bench"` its tasks advance by one iteration each, round after round, so
+ * a change of clock or load meets all competitors alike. Nothing runs in parallel, because no batch awaits anything.
  */
 import { Bench } from "tinybench";
-import type { Case, CaseResult, Figure, Measured, Quantity, Skipped } from "./case.js";
+import {
+  type Case,
+  type CaseResult,
+  type Figure,
+  type Measured,
+  type Quantity,
+  type Skipped,
+  WrongAnswer,
+} from "./case.js";
 import { hashOf } from "./hash.js";
-import { prepareRunner, type Runner, takeSample } from "./sample.js";
-import { median, quartileSpread } from "./statistics.js";
+import { fitToClock, ONCE_MS, prepareRunner, type Runner, takeSample } from "./sample.js";
+import { median, quartileSpread, quartilesOf } from "./statistics.js";
 
 const ROUNDS = 21;
 const WARMUP_ROUNDS = 6;
 /**
- * A figure that spreads more than this was disturbed: the case is run again and the samples are put together.
+ * A figure that spreads more than this was disturbed: the case runs again and the samples are merged.
  */
 const SPREAD_MAX = 0.12;
 const REPEATS_MAX = 1;
-/** Shorter batches would measure the clock. */
-const BATCH_MS_MIN = 0.02;
+/** Rounds of a quick run. */
+const ROUNDS_QUICK = 7;
+const WARMUP_ROUNDS_QUICK = 2;
+/** There a competitor that is so far behind is timed once. */
+const ONCE_MS_QUICK = 25;
 
 export interface MeasureOptions {
-  /** One round, no claim about time. */
+  /** One round, without figures. */
   readonly smoke: boolean;
+  /** Few rounds. */
+  readonly quick?: boolean;
 }
 
-/**
- * Run a case in this process. @throws Error if two competitors disagree, or if batches are too short to time
- */
-export async function measureCase(one: Case, { smoke }: MeasureOptions): Promise<CaseResult> {
+/** Run a case in this process. @throws WrongAnswer if two competitors disagree */
+export async function measureCase(one: Case, { smoke, quick = false }: MeasureOptions): Promise<CaseResult> {
   const entrants = await one.prepare();
   const skipped = entrants.filter((entrant): entrant is Skipped => "skipped" in entrant);
   const quantities = entrants.filter((entrant): entrant is Quantity => "bytes" in entrant);
   const measured = entrants.filter((entrant): entrant is Measured => "samples" in entrant);
   const runners: Runner[] = [];
-  for (const entrant of entrants) if ("build" in entrant) runners.push(await prepareRunner(entrant));
+  for (const entrant of entrants)
+    if ("build" in entrant) runners.push(await prepareRunner(entrant, quick ? ONCE_MS_QUICK : ONCE_MS));
+  const rounds = smoke ? 1 : quick ? ROUNDS_QUICK : (one.rounds ?? ROUNDS);
+  const warmups = smoke ? 1 : quick ? WARMUP_ROUNDS_QUICK : WARMUP_ROUNDS;
   for (let repeat = 0; runners.length > 0 && repeat <= REPEATS_MAX; repeat++) {
+    if (!smoke) await fitBatches(runners);
     for (const runner of runners) runner.answers = [];
-    await runRounds(runners, smoke ? 1 : (one.rounds ?? ROUNDS), smoke ? 1 : WARMUP_ROUNDS);
+    await runRounds(runners, rounds, warmups);
     checkAnswers(one, runners);
     if (repeat === 0) for (const runner of runners) runner.hash = hashOf(runner.answers.slice(0, 1));
-    if (smoke || runners.every(isCalm)) break;
+    if (smoke || quick || runners.every(isCalm)) break;
   }
   const finished = runners.filter((runner) => runner.failure === undefined);
-  if (!smoke) checkBatches(one, finished);
   const failed = runners.flatMap(({ name, failure }) =>
     failure === undefined ? [] : { name, skipped: failure },
   );
@@ -62,7 +75,12 @@ function isCalm({ samples, failure }: Runner): boolean {
   return failure !== undefined || quartileSpread(samples) <= SPREAD_MAX;
 }
 
-async function runRounds(runners: readonly Runner[], rounds: number, warmups: number): Promise<void> {
+async function runRounds(
+  runners: readonly Runner[],
+  rounds: number,
+  warmups: number,
+  keep = true,
+): Promise<void> {
   const concurrent = runners.length > 1;
   const bench = new Bench({
     ...(concurrent ? { concurrency: "bench" as const } : {}),
@@ -77,12 +95,13 @@ async function runRounds(runners: readonly Runner[], rounds: number, warmups: nu
   await bench.run();
   for (const [i, task] of bench.tasks.entries()) {
     if (!("latency" in task.result)) throw new Error(`${task.name}: no result`);
+    if (!keep) continue;
     runners[i]!.samples.push(...task.result.latency.samples!.map((ms) => ms * 1e6));
   }
 }
 
 /**
- * All competitors with one tag must give the same answer in each round; slow ones take part in fewer rounds.
+ * All competitors with one tag must give the same result in each round; slow ones take part in fewer rounds.
  */
 function checkAnswers(one: Case, runners: readonly Runner[]): void {
   const first = new Map<string, Runner>();
@@ -95,16 +114,18 @@ function checkAnswers(one: Case, runners: readonly Runner[]): void {
     );
     if (round < 0) continue;
     const wrong = `answers ${runner.answers[round]} in round ${round}, ${other.name} ${other.answers[round]}`;
-    if (!runner.foreign) throw new Error(`${one.name}, n = ${one.n}: ${runner.name} ${wrong}`);
+    if (!runner.foreign) throw new WrongAnswer(`${one.name}, n = ${one.n}: ${runner.name} ${wrong}`);
     runner.failure = wrong;
   }
 }
 
-function checkBatches(one: Case, runners: readonly Runner[]): void {
-  for (const { name, samples, competitor } of runners) {
-    const ms = (median(samples) * competitor.operations) / 1e6;
-    if (ms < BATCH_MS_MIN)
-      throw new Error(`${one.name}, n = ${one.n}: a batch of ${name} takes ${ms} ms only`);
+/** Some batches of each, so that its samples become as long as the clock needs. */
+async function fitBatches(runners: readonly Runner[]): Promise<void> {
+  await runRounds(runners, 1, WARMUP_ROUNDS_QUICK, false);
+  for (const runner of runners) {
+    if (runner.failure === undefined && !fitToClock(runner)) {
+      runner.failure = `a batch takes ${runner.bestMs} ms, too short for this clock`;
+    }
   }
 }
 
@@ -119,8 +140,8 @@ function figureOf({
     in: "ns",
     min: Math.min(...samples),
     median: median(samples),
-    spread: quartileSpread(samples),
-    rounds: new Set(samples).size === 1 ? 1 : samples.length,
+    quartiles: quartilesOf(samples),
+    samples,
     setupMs,
     hash,
   };
@@ -128,5 +149,5 @@ function figureOf({
 
 function figureOfBytes({ name, bytes }: Quantity): Figure {
   const hash = hashOf([bytes]);
-  return { name, in: "bytes", min: bytes, median: bytes, spread: 0, rounds: 1, setupMs: 0, hash };
+  return { name, in: "bytes", min: bytes, median: bytes, quartiles: [bytes, bytes, bytes], setupMs: 0, hash };
 }

@@ -1,6 +1,4 @@
-/**
- * One line that is overwritten, where a person watches.
- */
+/** A progress line on a terminal, overwritten in place. */
 export class Progress {
   readonly #total: number;
   readonly #start = performance.now();

@@ -1,15 +1,15 @@
-/**
- * One batch of one competitor, timed; and what is remembered of them.
- */
+/** One timed batch of one competitor, and the samples of all its batches. */
 import type { Competitor, Entrant } from "./case.js";
 
+/** A sample lasts at least so many ticks of the clock, and so long: the clock then adds some tenths of a percent. */
+const TICKS_MIN = 500;
+const SAMPLE_MS_MIN = 0.05;
+/** Batches of a sample. What is too short even then cannot be measured here. */
+const BATCHES_MAX = 256;
 /** Longer batches are warm by themselves, and rarely free of preemption. */
 const LONG_MS = 8;
-/**
- * A batch that takes this long is made once: its figure is that one sample, and its competitors are far
- * ahead.
- */
-const ONCE_MS = 600;
+/** A batch that takes this long is made once: its figure is that one sample, and the competitors are far ahead. */
+export const ONCE_MS = 600;
 const PREEMPTED_MAX = 10;
 /** Rounds between a key stream's use as a warm-up and as a sample: caches must not remember its very keys. */
 const WARM_AHEAD = 4;
@@ -23,33 +23,41 @@ export interface Runner {
   readonly setupMs: number;
   /** Nanoseconds per operation. */
   readonly samples: number[];
-  /** One answer per round of the present repetition. */
+  /** One result per round of the present repetition. */
   answers: number[];
   /** Shortest batch so far, 0 before the first. */
   bestMs: number;
-  /** Answer of the first round. */
+  /** A batch that takes longer is made once. */
+  readonly onceMs: number;
+  /** Batches of a sample, as many as the clock needs. */
+  batches: number;
+  /** Result of the first round. */
   hash: string;
-  /** Why a foreign competitor dropped out. */
+  /** Reason why a foreign competitor dropped out. */
   failure: string | undefined;
 }
 
-/** What tinybench is told. */
+/** The return value for tinybench. */
 export interface Sample {
   /** Milliseconds per operation. */
   overriddenDuration: number;
 }
 
-export async function prepareRunner({ name, tag = "", foreign = false, build }: Entrant): Promise<Runner> {
+export async function prepareRunner(
+  { name, tag = "", foreign = false, build }: Entrant,
+  onceMs: number,
+): Promise<Runner> {
   const start = performance.now();
   const competitor = await build();
   const setupMs = performance.now() - start;
-  const none = { samples: [], answers: [], bestMs: 0, hash: "", failure: undefined };
-  return { name, tag, foreign, competitor, setupMs, ...none };
+  const none = { samples: [], answers: [], bestMs: 0, batches: 1, hash: "", failure: undefined };
+  return { name, tag, foreign, competitor, setupMs, onceMs, ...none };
 }
 
-/** A batch; one of somebody else's code may throw, which ends its part. */
+/** Run a batch; a foreign competitor that throws drops out. */
 export function takeSample(runner: Runner, concurrent: boolean): Sample | Promise<Sample> {
-  if (runner.bestMs > ONCE_MS) return { overriddenDuration: runner.bestMs / runner.competitor.operations };
+  if (runner.bestMs > runner.onceMs)
+    return { overriddenDuration: runner.bestMs / runner.competitor.operations };
   if (!runner.foreign) return timeBatch(runner, concurrent);
   if (runner.failure === undefined) {
     try {
@@ -61,10 +69,51 @@ export function takeSample(runner: Runner, concurrent: boolean): Sample | Promis
   return { overriddenDuration: 0 };
 }
 
-/** Short batches in which the kernel gave the processor to somebody else are made again. */
+/** Choose the number of batches of a sample by the shortest batch so far. @returns false if the clock is too coarse */
+export function fitToClock(runner: Runner): boolean {
+  const least = Math.max(SAMPLE_MS_MIN, TICKS_MIN * clockTickMs());
+  runner.batches = Math.min(BATCHES_MAX, Math.ceil(least / Math.max(runner.bestMs, least / BATCHES_MAX)));
+  return runner.bestMs * runner.batches >= least / 2;
+}
+
+let tickMs = 0;
+
+/** Least difference of two readings of the clock, in milliseconds. */
+export function clockTickMs(): number {
+  for (let i = 0; tickMs === 0 || i < 100; i++) {
+    const start = performance.now();
+    let ms = 0;
+    while (ms === 0) ms = performance.now() - start;
+    tickMs = tickMs === 0 ? ms : Math.min(ms, tickMs);
+  }
+  return tickMs;
+}
+
+/** A sample: the first batch is this round's, whose result counts; those behind it only fill up the time. */
 function timeBatch(runner: Runner, concurrent: boolean): Sample | Promise<Sample> {
-  const { competitor, answers } = runner;
+  const { competitor, answers, batches } = runner;
   const round = answers.length;
+  const first = timeOne(runner, round, concurrent);
+  if (first instanceof Promise) return first.then(({ answer, ms }) => finish(runner, answer, ms));
+  let ms = first.ms;
+  answers.push(first.answer + (competitor.after?.() ?? 0));
+  for (let i = 1; i < batches; i++) {
+    const more = timeOne(runner, round + i, false);
+    if (more instanceof Promise) throw new Error(`${runner.name}: a batch that awaits is too short to time`);
+    ms += more.ms;
+    competitor.after?.();
+  }
+  return { overriddenDuration: ms / batches / competitor.operations };
+}
+
+interface Timed {
+  readonly answer: number;
+  readonly ms: number;
+}
+
+/** Repeat a short batch in which the kernel took the processor away. */
+function timeOne(runner: Runner, round: number, concurrent: boolean): Timed | Promise<Timed> {
+  const { competitor } = runner;
   for (let left = PREEMPTED_MAX; ; left--) {
     const switches = preemptions();
     // Once untimed, with other keys: the others have emptied the caches since this competitor's last turn.
@@ -76,12 +125,11 @@ function timeBatch(runner: Runner, concurrent: boolean): Sample | Promise<Sample
     const answer = competitor.batch(round);
     if (answer instanceof Promise) {
       if (concurrent) throw new Error(`${runner.name}: a batch that awaits cannot take turns`);
-      return answer.then((value) => finish(runner, value, performance.now() - start));
+      return answer.then((value) => ({ answer: value, ms: performance.now() - start }));
     }
     const ms = competitor.elapsed?.() ?? performance.now() - start;
-    if (left === 0 || runner.bestMs >= LONG_MS || preemptions() === switches)
-      return finish(runner, answer, ms);
     noteBest(runner, ms);
+    if (left === 0 || runner.bestMs >= LONG_MS || preemptions() === switches) return { answer, ms };
     competitor.after?.();
   }
 }
@@ -96,7 +144,7 @@ function noteBest(runner: Runner, ms: number): void {
   runner.bestMs = runner.bestMs === 0 ? ms : Math.min(ms, runner.bestMs);
 }
 
-/** Times that the kernel took the processor away from this process. */
+/** Times that the kernel took the processor away from this process; a page does not know. */
 function preemptions(): number {
-  return process.resourceUsage().involuntaryContextSwitches;
+  return globalThis.process?.resourceUsage().involuntaryContextSwitches ?? 0;
 }

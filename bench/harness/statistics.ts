@@ -18,3 +18,8 @@ export function median(samples: readonly number[]): number {
 export function quartileSpread(samples: readonly number[]): number {
   return (quantile(samples, 0.75) - quantile(samples, 0.25)) / median(samples);
 }
+
+/** Lower quartile, median, upper quartile. */
+export function quartilesOf(samples: readonly number[]): [number, number, number] {
+  return [quantile(samples, 0.25), median(samples), quantile(samples, 0.75)];
+}

@@ -1,57 +1,73 @@
 /**
  * The report as text.
  */
-import { type CaseResult, type Figure, NOT_RUN, type Row, verdictOf } from "./case.js";
+import {
+  type CaseResult,
+  type Figure,
+  NOT_RUN,
+  type Quartiles,
+  type Row,
+  type Verdict,
+  verdictOf,
+} from "./case.js";
 
 /**
  * Figures of one case, one line per competitor. The first competitor is what the others are compared with.
  */
-export function caseTable({ name, n, unit, figures, skipped }: CaseResult): string {
+export function caseTable({ name, n, unit, figures, skipped, failure }: CaseResult): string {
   const first = figures[0];
   const lines = figures.map((figure) => [
     `  ${figure.name}`,
     amount(figure, figure.median),
     amount(figure, figure.min),
-    `${(figure.spread * 100).toFixed(0)} %`,
+    spreadText(figure.quartiles.map((value) => value / figure.median) as [number, number, number]),
     first === undefined ? "" : `${short(figure.median / first.median)}x`,
     figure.hash,
     `${figure.setupMs.toFixed(1)} ms`,
   ]);
-  const head = [`${name}, n = ${n}`, `median/${unit}`, "min", "spread", "ratio", "hash", "set-up"];
-  const none = skipped.map((s) => `  ${s.name}: skipped: ${s.skipped}\n`);
+  const head = [`${name}, n = ${n}`, `median/${unit}`, "min", "quartiles", "ratio", "hash", "set-up"];
+  const none = skipped.map((s) => `  ${s.name}: not measured: ${s.skipped}\n`);
+  if (failure !== undefined) none.push(`  not measured: ${failure}\n`);
   return `${columns([head, ...lines])}${none.join("")}`;
 }
 
 export function rowTable(rows: readonly Row[]): string {
-  const head = ["row", "n", "measured", "target", "verdict", "what"];
+  const head = ["row", "n", "measured", "quartiles", "target", "verdict", "what"];
   const lines = rows.map((row) => [
     row.id,
     row.n,
     row.measured === undefined
       ? "-"
-      : `${short(row.measured)}${row.unit === undefined ? "" : ` ${row.unit}`}`,
-    row.target === undefined ? "" : `${row.atLeast ? ">=" : "<="} ${row.target}`,
-    row.measured === undefined ? `skipped: ${row.skipped ?? NOT_RUN}` : verdictOf(row),
+      : `${short(row.measured[1])}${row.unit === undefined ? "" : ` ${row.unit}`}`,
+    row.measured === undefined ? "" : spreadText(row.measured),
+    `${row.atLeast ? ">=" : "<="} ${row.target}`,
+    row.measured === undefined ? `not measured: ${row.skipped ?? NOT_RUN}` : verdictOf(row),
     row.what,
   ]);
   return columns([head, ...lines]);
 }
 
-/** How many rows hold, miss, and were skipped, in one line. */
+/** Number of rows with each verdict, in one line. */
 export function summary(rows: readonly Row[]): string {
-  const count = (verdict: string): number => rows.filter((row) => verdictOf(row) === verdict).length;
-  return `${count("ok")} ok, ${count("MISSED")} MISSED, ${count("skipped")} skipped, ${count("")} without target`;
+  const verdicts: readonly Verdict[] = ["ok", "close", "MISSED", "not measured"];
+  const count = (verdict: Verdict) => rows.filter((row) => verdictOf(row) === verdict).length;
+  return verdicts.map((verdict) => `${count(verdict)} ${verdict}`).join(", ");
 }
 
 function amount(figure: Figure, value: number): string {
   return figure.in === "ns" ? time(value) : `${Math.round(value)} bytes`;
 }
 
-/** Nanoseconds as a reader wants them. */
+/** Nanoseconds, or a larger unit. */
 export function time(ns: number): string {
   if (ns < 1e3) return `${short(ns)} ns`;
   if (ns < 1e6) return `${short(ns / 1e3)} us`;
   return `${short(ns / 1e6)} ms`;
+}
+
+/** Lower and upper quartile. */
+export function spreadText([low, , high]: Quartiles): string {
+  return `${short(low)} to ${short(high)}`;
 }
 
 /** Three digits, or all of a larger number. */

@@ -10,7 +10,7 @@ class BintreesRBTree extends SlotwisePeer {
     for (let i = 0; i < gpas.length; i++) {
       probe.gpa = gpas[i]!;
       const at = this.#tree.lowerBound(probe);
-      // At the very address, or at the next slot, or behind all of them: the one before is then the last.
+      // At the address, at the next slot, or after all of them: then the one before is the last.
       const slot = at.data()?.gpa === probe.gpa ? at.data() : at.prev();
       sum += hvaIn(slot ?? undefined, probe.gpa);
     }

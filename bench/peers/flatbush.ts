@@ -1,8 +1,8 @@
 import Flatbush from "flatbush";
-import { HVA_BAD, type MappedRegion } from "memslots";
+import { HVA_BAD, type Slot } from "memslots";
 import { hvaIn, kind, type Peer, PeerSlot } from "./peer.js";
 
-/** Static: a list means that the index is built anew. */
+/** Static: each list builds a new index. */
 class FlatbushIndex implements Peer {
   readonly #byId: (PeerSlot | undefined)[] = [];
   #slots: PeerSlot[] = [];
@@ -19,7 +19,7 @@ class FlatbushIndex implements Peer {
     return sum;
   }
 
-  apply(list: readonly MappedRegion[]): void {
+  apply(list: readonly Slot[]): void {
     for (const region of list) {
       this.#byId[region.slot] = region.memorySize === 0 ? undefined : new PeerSlot(region);
     }

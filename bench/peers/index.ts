@@ -1,6 +1,4 @@
-/**
- * The competitors in JavaScript.
- */
+/** The competitors in JavaScript. */
 import { avlTree } from "./avltree.js";
 import { bintreesRBTree } from "./bintrees.js";
 import { flatbush } from "./flatbush.js";

@@ -4,7 +4,7 @@ import { kind, type PeerSlot, SlotwisePeer } from "./peer.js";
 
 class IntervalTree1d extends SlotwisePeer {
   readonly #tree = createIntervalTree();
-  /** The package removes the very array that was inserted. */
+  /** The package removes an interval by the identity of its array. */
   readonly #intervals = new Map<PeerSlot, Interval>();
 
   lookups(gpas: Float64Array): number {

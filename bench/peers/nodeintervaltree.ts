@@ -27,7 +27,7 @@ class NodeIntervalTree extends SlotwisePeer {
   }
 }
 
-/** With the question that a memory map must ask first, of those that the engine asks. */
+/** With the overlap check, the first of the engine's checks. */
 class CheckedNodeIntervalTree extends NodeIntervalTree {
   protected override insert(slot: PeerSlot): void {
     if (this.overlaps(slot)) throw new Error(`${slot.gpa} overlaps a slot`);

@@ -1,9 +1,9 @@
 /**
- * What a competitor in JavaScript must do: answer lookups like the engine and take the same lists. One
- * checks overlaps; none is atomic or keeps a snapshot. Each has its own loops, so that V8 specialises every
- * one of them.
+ * A peer: a competitor in JavaScript. It returns the results of the engine's lookups and takes the same lists. One
+ * checks overlaps; none is atomic or keeps a snapshot. Each has separate loops, so that V8 specialises every one of
+ * them.
  */
-import { HVA_BAD, type MappedRegion } from "memslots";
+import { HVA_BAD, type Slot } from "memslots";
 
 /** A slot as a peer stores it: [gpa, end) and what to add to an address for its host address. */
 export class PeerSlot {
@@ -12,7 +12,7 @@ export class PeerSlot {
   readonly end: number;
   readonly delta: number;
 
-  constructor({ guestPhysAddr, memorySize, userspaceAddr }: MappedRegion) {
+  constructor({ guestPhysAddr, memorySize, userspaceAddr }: Slot) {
     this.gpa = guestPhysAddr;
     this.end = guestPhysAddr + memorySize;
     this.delta = userspaceAddr - guestPhysAddr;
@@ -24,12 +24,12 @@ export interface Peer {
   /** Sum of the host addresses of guest addresses. */
   lookups(gpas: Float64Array): number;
   /** Apply one list; the peer finds a slot to delete by its id. */
-  apply(list: readonly MappedRegion[]): void;
+  apply(list: readonly Slot[]): void;
 }
 
 export interface PeerKind {
   readonly name: string;
-  create(regions: readonly MappedRegion[]): Peer;
+  create(regions: readonly Slot[]): Peer;
 }
 
 /** A peer whose lists are sequences of single inserts and removals. */
@@ -40,7 +40,7 @@ export abstract class SlotwisePeer implements Peer {
   protected abstract insert(slot: PeerSlot): void;
   protected abstract remove(slot: PeerSlot): void;
 
-  apply(list: readonly MappedRegion[]): void {
+  apply(list: readonly Slot[]): void {
     for (let i = 0; i < list.length; i++) {
       const region = list[i]!;
       const old = this.#slots[region.slot];

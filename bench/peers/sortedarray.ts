@@ -1,6 +1,4 @@
-/**
- * A plain sorted array of objects: binary search and splice, what most emulators write by hand.
- */
+/** A plain sorted array of objects with binary search and splice, as most emulators write it by hand. */
 import { hvaIn, kind, type PeerSlot, SlotwisePeer } from "./peer.js";
 
 class SortedArray extends SlotwisePeer {

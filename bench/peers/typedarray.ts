@@ -1,8 +1,8 @@
 /**
  * Binary search on Float64Arrays, the fastest lookup that plain JavaScript has, with and without a last-hit
- * slot. Filled once; it does not take lists.
+ * slot. It is filled once and takes no lists.
  */
-import { HVA_BAD, type MappedRegion } from "memslots";
+import { HVA_BAD, type Slot } from "memslots";
 import { compareSlots, type Peer, type PeerKind, PeerSlot } from "./peer.js";
 
 abstract class TypedArrays implements Peer {
@@ -10,7 +10,7 @@ abstract class TypedArrays implements Peer {
   protected readonly ends: Float64Array;
   protected readonly deltas: Float64Array;
 
-  constructor(regions: readonly MappedRegion[]) {
+  constructor(regions: readonly Slot[]) {
     const slots = regions.map((region) => new PeerSlot(region)).sort(compareSlots);
     this.starts = Float64Array.from(slots, (slot) => slot.gpa);
     this.ends = Float64Array.from(slots, (slot) => slot.end);

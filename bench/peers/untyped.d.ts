@@ -1,7 +1,7 @@
-/** Types of the packages that have none, as far as they are used here. */
+/** Types of the used parts of packages that have none. */
 
 declare module "interval-tree-1d" {
-  /** Both ends included, then whatever the caller keeps with it. */
+  /** Both ends, included, and then the caller's data. */
   export type Interval = [low: number, high: number, delta: number];
   interface IntervalTree {
     insert(interval: Interval): void;

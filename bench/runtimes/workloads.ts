@@ -1,6 +1,7 @@
 /**
- * What each runtime does: the same lookups and lists, on seeded data that uses whole numbers only, so that the answers
- * are the same to the bit. Runs in Node, Bun, Deno and in pages; no tinybench, no clock but performance.now.
+ * Workloads for every runtime: the same lookups and lists, on seeded data of whole numbers, so that the results are
+ * equal to the bit. They run in Node, Bun, Deno and in pages, without tinybench and with performance.now as the only
+ * clock.
  */
 import { KeyStreams } from "../data/keys.js";
 import { makePass, shuffledRegions } from "../data/lists.js";
@@ -10,6 +11,8 @@ import { hashOf } from "../harness/hash.js";
 
 const ROUNDS = 21;
 const WARMUP_ROUNDS = 6;
+const ROUNDS_QUICK = 5;
+const WARMUP_ROUNDS_QUICK = 2;
 const KEYS = 16384;
 const KEYS_SMOKE = 256;
 /** A sample takes all streams, some milliseconds: a page's clock has a grain of 5 to 20 microseconds. */
@@ -20,11 +23,11 @@ const LISTS_SMOKE = 16;
 export interface WorkloadTimes {
   /** Nanoseconds per operation. */
   readonly samples: readonly number[];
-  /** Of all answers of a round. */
+  /** Hash of all results of a round. */
   readonly hash: string;
 }
 
-/** A round, and how many operations it has. Each round has the same answers. */
+/** A round, and its number of operations. Each round has the same results. */
 interface Work {
   readonly operations: number;
   round(): number[];
@@ -37,7 +40,7 @@ function streamsOf(slots: Slots, pattern: "uniform" | "mix", smoke: boolean): Fl
   return keys.views(keys.all.map((gfn) => gfn * PAGE_BYTES));
 }
 
-/** Lookups of each stream; the answer of a stream is the sum of its host addresses. */
+/** Lookups of each stream; the result of a stream is the sum of its host addresses. */
 function lookups(streams: readonly Float64Array[], sumOf: (gpas: Float64Array) => number): Work {
   return { operations: streams.length * streams[0]!.length, round: () => streams.map(sumOf) };
 }
@@ -68,7 +71,7 @@ const batches: Prepare = async (n, smoke) => {
   });
 };
 
-/** Lists of `entries` updates; the answers are the generation's distance and what some pages are mapped to then. */
+/** Lists of `entries` updates; the results are the advance of the generation and the host addresses of some pages. */
 function commits(entries: number): Prepare {
   return async (n, smoke) => {
     const slots = makeSlots("dense", n);
@@ -100,12 +103,19 @@ export const WORKLOADS = {
 
 export type WorkloadName = keyof typeof WORKLOADS;
 
-/** @throws Error if a round answers something else than the first */
-export async function measureWorkload(name: WorkloadName, n: number, smoke: boolean): Promise<WorkloadTimes> {
+/** One round on little data, a few rounds, or all of them. */
+export type Extent = "smoke" | "quick" | "full";
+
+/** @throws Error if the results of a round differ from those of the first */
+export async function measureWorkload(name: WorkloadName, n: number, extent: Extent): Promise<WorkloadTimes> {
+  const smoke = extent === "smoke";
+  const quick = extent === "quick";
+  const rounds = smoke ? 1 : quick ? ROUNDS_QUICK : ROUNDS;
+  const warmups = smoke ? 0 : quick ? WARMUP_ROUNDS_QUICK : WARMUP_ROUNDS;
   const work = await WORKLOADS[name](n, smoke);
   const samples: number[] = [];
   const hash = hashOf(work.round());
-  for (let round = smoke ? 0 : -WARMUP_ROUNDS; round < (smoke ? 1 : ROUNDS); round++) {
+  for (let round = -warmups; round < rounds; round++) {
     const start = performance.now();
     const answers = work.round();
     const ms = performance.now() - start;

@@ -1,9 +1,9 @@
 /**
- * What the measuring thread and its readers tell each other: 32-bit words in the arena's memory. Each reader has
- * two cache lines of its own, one per direction.
+ * Board: the words through which the measuring thread and its readers communicate, 32 bits each in the arena's memory.
+ * Each reader has two cache lines, one per direction.
  */
 
-/** What a reader does: sleep, look up in sections of its own, look up under the lock, end. */
+/** Mode of a reader: sleep, look up in a section each, look up under the lock, end. */
 export const IDLE = 0;
 export const SECTIONS = 1;
 export const LOCKED = 2;
@@ -12,7 +12,7 @@ export const QUIT = 3;
 export type Mode = typeof IDLE | typeof SECTIONS | typeof LOCKED | typeof QUIT;
 
 const LINE_WORDS = 16;
-/** Words of a reader, from its first: mode; chunks done; sums that were wrong. */
+/** Words of a reader, as indexes from its first: mode; chunks done; wrong sums. */
 const MODE = 0;
 const CHUNKS = LINE_WORDS;
 const WRONG = LINE_WORDS + 1;
@@ -61,7 +61,7 @@ export class Board {
     return Atomics.load(this.#words, reader * READER_WORDS + WRONG);
   }
 
-  /** Sleep until the reader has done a chunk more than `chunks`. @throws Error after `ms` */
+  /** Sleep until the reader has done more than `chunks` chunks. @throws Error after `ms` */
   awaitChunk(reader: number, chunks: number, ms: number): void {
     const at = reader * READER_WORDS + CHUNKS;
     while (this.chunks(reader) === chunks) {

@@ -3,29 +3,38 @@
  */
 import { once } from "node:events";
 import type { Worker } from "node:worker_threads";
-import type { MappedRegion } from "memslots";
+import type { Slot } from "memslots";
 import { tsWorker } from "../../test/support/tsworker.js";
 import { makeKeys } from "../data/keys.js";
 import { deletionOf, regionOf, shuffledRegions } from "../data/lists.js";
 import { makeSlots, PAGE_BYTES, type Slots } from "../data/slots.js";
 import { Arena } from "../engine/arena.js";
+import { WrongAnswer } from "../harness/case.js";
 import { Board, boardBytes, IDLE, LOCKED, type Mode, QUIT, SECTIONS } from "./board.js";
 import type { ReaderTask } from "./reader.js";
 
 /** Lookups between two looks at the board: some tens of microseconds. */
 const CHUNK = 1024;
-/** A reader that does no chunk for so long is stuck. */
+/** Slots for lists of many updates, and where they begin. */
+export const SPARE_SLOTS = 256;
+const SPARE_GPA = 2 ** 44;
+/** A reader that completes no chunk in this time is stuck. */
 const STUCK_MS = 20_000;
 
-/** How a commit waits for the readers of the layout that it replaces. */
-export type Wait = "wait" | "spin" | "lock";
+/**
+ * Ways in which a commit waits for the readers of the layout that it replaces; "apart": publication and grace period
+ * are timed by themselves.
+ */
+export type Wait = "wait" | "spin" | "lock" | "apart";
 
-/** One measurement: readers that run, how, and commits per second meanwhile. */
+/** One measurement: number and mode of the readers, and commits per second meanwhile. */
 export interface Load {
   readonly readers: number;
   readonly mode: typeof SECTIONS | typeof LOCKED;
   readonly commits: number;
   readonly wait: Wait;
+  /** Updates of a commit, which create or delete slots that no reader looks up; a split or merge if not given. */
+  readonly updates?: number;
 }
 
 export interface Measurement {
@@ -33,15 +42,23 @@ export interface Measurement {
   readonly lookupNs: number;
   /** Nanoseconds of each commit, its grace period included. */
   readonly commitNs: number[];
+  /** Nanoseconds of each publication and of the grace period behind it, if they were timed apart. */
+  readonly publishNs: number[];
+  readonly graceNs: number[];
 }
+
+type Times = Omit<Measurement, "lookupNs">;
 
 export class ThreadCrew {
   readonly #arena: Arena;
   readonly #workers: readonly Worker[];
   readonly #board: Board;
   readonly #lock: number;
-  readonly #split: readonly MappedRegion[];
-  readonly #merge: readonly MappedRegion[];
+  readonly #split: readonly Slot[];
+  readonly #merge: readonly Slot[];
+  /** Slots behind all others. */
+  readonly #spare: readonly Slot[];
+  #spareLive = 0;
   readonly #pace = new Int32Array(new SharedArrayBuffer(4));
   #isSplit = false;
 
@@ -64,12 +81,19 @@ export class ThreadCrew {
     };
     this.#split = [deletionOf(whole.slot), { ...whole, memorySize: half }, upper];
     this.#merge = [deletionOf(whole.slot), deletionOf(upper.slot), whole];
+    this.#spare = Array.from({ length: SPARE_SLOTS }, (_, i) => ({
+      slot: slots.count + 1 + i,
+      flags: 0,
+      guestPhysAddr: SPARE_GPA + 2 * i * PAGE_BYTES,
+      memorySize: PAGE_BYTES,
+      userspaceAddr: i * PAGE_BYTES,
+    }));
   }
 
   static async start(n: number, readers: number): Promise<ThreadCrew> {
     const slots = makeSlots("dense", n);
     const arena = await Arena.create(CHUNK * 8 + boardBytes(readers) + 1024, {
-      maxSlots: n + 1,
+      maxSlots: n + 1 + SPARE_SLOTS,
       maxVcpus: readers + 1,
     });
     arena.engine.setUserMemoryRegionList(shuffledRegions(slots));
@@ -90,22 +114,24 @@ export class ThreadCrew {
   }
 
   /** Run a load for `ms` milliseconds. @throws Error if a lookup missed, or a reader is stuck */
-  measure({ readers, mode, commits, wait }: Load, ms: number): Measurement {
+  measure({ readers, mode, commits, wait, updates }: Load, ms: number): Measurement {
     this.#setModes(readers, mode);
     const before = Array.from({ length: readers }, (_, reader) => this.#board.chunks(reader));
     const start = performance.now();
-    const commitNs: number[] = [];
+    const times: Times = { commitNs: [], publishNs: [], graceNs: [] };
     if (commits === 0) this.#sleepUntil(start + ms);
-    else this.#commitPaced(start, ms, 1000 / commits, wait, commitNs);
+    else this.#commitPaced(start, ms, 1000 / commits, () => this.#commit(wait, updates, times));
     const took = performance.now() - start;
     let chunks = 0;
     for (let reader = 0; reader < readers; reader++) chunks += this.#board.chunks(reader) - before[reader]!;
     this.#setModes(readers, IDLE);
     for (let reader = 0; reader < readers; reader++) {
       const wrong = this.#board.wrong(reader);
-      if (wrong > 0) throw new Error(`reader ${reader}: ${wrong} chunks of lookups add up to something else`);
+      if (wrong > 0)
+        throw new WrongAnswer(`reader ${reader}: ${wrong} chunks of lookups add up to something else`);
     }
-    return { lookupNs: (took * 1e6) / Math.max(1, chunks * CHUNK), commitNs };
+    if (updates !== undefined && this.#spareLive > 0) this.#commit("wait", updates, times);
+    return { lookupNs: (took * 1e6) / Math.max(1, chunks * CHUNK), ...times };
   }
 
   async end(): Promise<void> {
@@ -115,7 +141,7 @@ export class ThreadCrew {
     this.#arena.engine.close();
   }
 
-  /** Readers that begin are awaited: what follows finds all of them running. */
+  /** Start readers, and wait until all of them run. */
   #setModes(readers: number, mode: Mode): void {
     for (let reader = 0; reader < readers; reader++) {
       const before = this.#board.chunks(reader);
@@ -124,20 +150,43 @@ export class ThreadCrew {
     }
   }
 
-  #commitPaced(start: number, ms: number, every: number, wait: Wait, commitNs: number[]): void {
-    // What was late is not made up for: a writer that hurries after a wait finds the readers where it left them.
+  #commitPaced(start: number, ms: number, every: number, commit: () => void): void {
+    // Lost time is not made up for: a writer that hurries after a wait would find the readers where it left them.
     for (let due = start; due < start + ms; due = Math.max(due + every, performance.now() + every / 2)) {
       this.#sleepUntil(due);
-      const from = performance.now();
-      this.#commit(wait);
-      commitNs.push((performance.now() - from) * 1e6);
+      commit();
     }
   }
 
-  #commit(wait: Wait): void {
+  /** The next list: of so many updates, or a split or merge. */
+  #nextList(updates: number | undefined): readonly Slot[] {
+    if (updates === undefined) {
+      this.#isSplit = !this.#isSplit;
+      return this.#isSplit ? this.#split : this.#merge;
+    }
+    const isLive = this.#spareLive > 0;
+    this.#spareLive = isLive ? 0 : updates;
+    const slots = this.#spare.slice(0, updates);
+    return isLive ? slots.map(({ slot }) => deletionOf(slot)) : slots;
+  }
+
+  #commit(wait: Wait, updates: number | undefined, { commitNs, publishNs, graceNs }: Times): void {
+    const list = this.#nextList(updates);
+    const start = performance.now();
+    if (wait === "apart") {
+      this.#arena.engine.setUserMemoryRegionList(list, { wait: false });
+      const published = performance.now();
+      this.#arena.engine.synchronize();
+      publishNs.push((published - start) * 1e6);
+      graceNs.push((performance.now() - published) * 1e6);
+    } else {
+      this.#apply(list, wait);
+    }
+    commitNs.push((performance.now() - start) * 1e6);
+  }
+
+  #apply(list: readonly Slot[], wait: Exclude<Wait, "apart">): void {
     const { engine, loops } = this.#arena;
-    const list = this.#isSplit ? this.#merge : this.#split;
-    this.#isSplit = !this.#isSplit;
     if (wait === "wait") {
       engine.setUserMemoryRegionList(list);
       return;
@@ -156,7 +205,7 @@ export class ThreadCrew {
     while (raw.synchronizeReaders(base, owner, 0) !== 0);
   }
 
-  /** Sleeps if there is time to; a timer of 100 microseconds does not exist. */
+  /** Sleep if there is enough time, else spin: there is no timer of 100 microseconds. */
   #sleepUntil(due: number): void {
     const left = due - performance.now();
     if (left > 0.5) Atomics.wait(this.#pace, 0, 0, left);

@@ -1,4 +1,4 @@
-/** Sends back what it is sent: the price of a postMessage round trip. */
+/** Sends each message back: the time of a postMessage round trip. */
 import { parentPort } from "node:worker_threads";
 
 parentPort!.on("message", (message) => {

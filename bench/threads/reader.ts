@@ -1,13 +1,13 @@
 /**
- * A reader thread: looks the same keys up again and again, in the way that the board asks for. The lists that are
- * committed meanwhile move no page, so that the sum of each chunk is known.
+ * A reader thread: looks the same keys up again and again, in the mode that the board names. The lists committed
+ * meanwhile move no page, so the sum of each chunk is known.
  */
 import { parentPort } from "node:worker_threads";
 import { type EngineHandle, MemslotEngine } from "memslots";
 import { instantiateLoops } from "../engine/wasm.js";
 import { Board, QUIT, SECTIONS } from "./board.js";
 
-/** What a reader is started with. */
+/** Start data of a reader. */
 export interface ReaderTask {
   readonly handle: EngineHandle;
   readonly number: number;
@@ -16,7 +16,7 @@ export interface ReaderTask {
   readonly readers: number;
   readonly lock: number;
   readonly keys: number;
-  /** Keys of a chunk, and what their host addresses add up to. */
+  /** Keys of a chunk, and the sum of their host addresses. */
   readonly count: number;
   readonly sum: number;
 }

@@ -1,10 +1,10 @@
-import { MemslotEngine } from "./node_modules/memslots/dist/index.js";
+import { guestMemory, MemslotEngine } from "./node_modules/memslots/dist/index.js";
 
 self.onmessage = async ({ data: { handle, ram } }) => {
   const engine = await MemslotEngine.attach(handle);
   const vcpu = engine.vcpu();
   let holes = 0;
-  const guest = engine.guestMemory(ram, { vcpu, onHole: () => void holes++ });
+  const guest = guestMemory(engine, ram, { vcpu, onHole: () => void holes++ });
   for (let round = 1; ; round++) {
     vcpu.enter(); // a read section: one layout until exit
     guest.setUint32(0x80_0000, round, true);

@@ -2,22 +2,23 @@
  * A multi-core machine: guest RAM, the states of its harts, and the engine in one shared memory, and a thread
  * for each hart. This thread is the one that changes the map.
  *
- *   linear memory   [0, 64 KiB) unused | RAM | harts | control lines | engine, which grows
+ *   linear memory   [0, 64 KiB) unused | RAM | expansions | harts | control lines | engine, which grows
  *
  * Host addresses of the slots are linear addresses, so that a translation can be loaded from at once.
  */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { MemslotEngine } from "memslots";
+import { CONTROL_BYTES, Control } from "../riscv-linux/control.js";
+import { type HartExports, instantiateHart, NO_ENGINE } from "../riscv-linux/exports.js";
+import { threadTime } from "../riscv-linux/threadtime.js";
 import type { Program } from "./asm/assembler.js";
-import { CONTROL_BYTES, Control, MTIMECMP_OFFSET } from "./control.js";
-import { clockMs } from "./devices.js";
-import { type HartExports, instantiateHart } from "./exports.js";
 import { RAM } from "./map.js";
 import type { MapperPlace } from "./mapper.js";
 import type { HartMessage, HartTask } from "./worker.js";
 
 const PAGE_BYTES = 65536;
+const RAM_HVA = PAGE_BYTES;
 /** Room for the engine to grow: dirty bitmaps, long lists. */
 const ENGINE_PAGES = 256;
 const WORKER = new URL("./worker.ts", import.meta.url);
@@ -27,8 +28,6 @@ export interface MachineOptions {
   /** A multiple of 64 KiB. */
   readonly ramBytes: number;
   readonly module: WebAssembly.Module;
-  /** 12 if not given; at least 10, the page of the hart's TLB. */
-  readonly pageShift?: number;
   /** Writes a line of the guest's UART. */
   readonly print?: (line: string, hart: number) => void;
 }
@@ -56,13 +55,16 @@ export class Machine {
   readonly harts: number;
   readonly ramBytes: number;
   /** Linear address of RAM. */
-  readonly ramHva: number;
+  readonly ramHva = RAM_HVA;
   /** The hart module over this memory, to look at harts. */
   readonly exports: HartExports;
   readonly states: readonly number[];
   readonly #options: MachineOptions;
+  readonly #expansions: number;
   readonly #controls: readonly number[];
   readonly #workers: Worker[] = [];
+  /** Their names for the system, by hart; undefined where it does not tell their times. */
+  readonly #threads: (string | undefined)[] = [];
   readonly #ends: Promise<number | null>[] = [];
 
   private constructor(options: MachineOptions, exports: HartExports, engine: MemslotEngine) {
@@ -72,8 +74,9 @@ export class Machine {
     this.memory = engine.memory;
     this.harts = options.harts;
     this.ramBytes = options.ramBytes;
-    this.ramHva = exports.ramHva();
-    const first = this.ramHva + options.ramBytes;
+    this.#expansions = this.ramHva + options.ramBytes;
+    exports.initExpansions(this.#expansions);
+    const first = this.#expansions + exports.expansionBytes();
     const hartBytes = exports.hartBytes();
     this.states = Array.from({ length: options.harts }, (_, hart) => first + hart * hartBytes);
     const lines = first + options.harts * hartBytes;
@@ -81,14 +84,21 @@ export class Machine {
   }
 
   static async create(options: MachineOptions): Promise<Machine> {
-    const { harts, ramBytes, module, pageShift = 12 } = options;
-    const none = { enterSection() {}, exitSection() {}, gpaToHva() {}, gpaToHvaRead() {}, markDirty() {} };
-    const fixed = PAGE_BYTES + ramBytes + harts * 2 * PAGE_BYTES;
+    const { harts, ramBytes, module } = options;
+    // How large a hart is, the module says; it needs a memory for that.
+    const probe = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    const sizes = instantiateHart(module, probe, NO_ENGINE, () => 0);
+    const rest = sizes.expansionBytes() + harts * (sizes.hartBytes() + CONTROL_BYTES);
+    const fixed = RAM_HVA + ramBytes + rest;
     const pages = Math.ceil(fixed / PAGE_BYTES);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages + ENGINE_PAGES, shared: true });
     // One more, because each thread may make one-shot calls, this one too.
-    const engine = await MemslotEngine.create({ memory, maxVcpus: harts + 1, pageShift });
-    return new Machine(options, instantiateHart(module, memory, none), engine);
+    const engine = await MemslotEngine.create({ memory, maxVcpus: harts + 1 });
+    return new Machine(
+      options,
+      instantiateHart(module, memory, NO_ENGINE, () => 0),
+      engine,
+    );
   }
 
   /** A slot over RAM at `offset` of it, where the guest has it if `gpa` is not given. */
@@ -121,7 +131,6 @@ export class Machine {
    * @throws Error if a thread fails
    */
   async start(entry: number, mappers: readonly MapperPlace[] = []): Promise<void> {
-    const start = clockMs();
     const ready = this.states.map((_, hart) => {
       this.control(hart).reset();
       const mapper = mappers[hart];
@@ -131,19 +140,18 @@ export class Machine {
         hart,
         entry,
         ramBytes: this.#options.ramBytes,
+        ramHva: this.ramHva,
+        expansions: this.#expansions,
         states: this.states,
         controls: this.#controls,
-        mips: this.states.map((state) => this.exports.mipAddress(state)),
-        compares: this.#controls.map((control) => control + MTIMECMP_OFFSET),
-        start,
         ...(mapper === undefined ? {} : { mapper }),
       };
       const worker = startWorker(task);
       this.#workers.push(worker);
       this.#ends.push(this.#endOf(worker, hart));
-      return once(worker, "message");
+      return once(worker, "message") as Promise<[HartMessage & { readonly thread?: string }]>;
     });
-    await Promise.all(ready);
+    for (const [{ thread }] of await Promise.all(ready)) this.#threads.push(thread);
   }
 
   #endOf(worker: Worker, hart: number): Promise<number | null> {
@@ -183,6 +191,12 @@ export class Machine {
       flushes: flushes(state),
       misses: misses(state),
     };
+  }
+
+  /** For how long a hart's thread has waited for a processor so far, ms; 0 where the system does not tell. */
+  waitedMs(hart: number): number {
+    const thread = this.#threads[hart];
+    return thread === undefined ? 0 : threadTime(thread).waitingMs;
   }
 
   /** Sum over all harts. */

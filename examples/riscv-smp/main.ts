@@ -5,7 +5,7 @@
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { compileHart } from "./build.js";
+import { compileHart } from "../riscv-linux/build.js";
 import { monitorSplit } from "./monitored.js";
 import { runBanks } from "./scenarios/banks.js";
 import { runHello } from "./scenarios/hello.js";
@@ -71,15 +71,17 @@ function optionsOf(args: readonly string[]): Options {
 }
 
 async function bench(module: WebAssembly.Module, rounds: number): Promise<void> {
-  const processors = availableParallelism();
-  console.log(`guest instructions per second, on ${processors} processors, Node ${process.version}, medians`);
+  console.log(
+    `guest instructions per second, on ${availableParallelism()} processors, Node ${process.version}`,
+  );
+  console.log("medians; time in which a hart waits for a processor is left out");
   const result = await runSpeed({ engine: module, flat: await compileHart("flat") }, rounds, BENCH_MS);
   console.log(speedTable(result));
   if (!ratiosOf(result).every(({ holds }) => holds)) process.exitCode = 1;
 }
 
 async function demo(module: WebAssembly.Module, { harts, commits, instructions }: Options): Promise<void> {
-  console.log(`RV32IMA harts in threads, on ${availableParallelism()} processors, Node ${process.version}\n`);
+  console.log(`RV64 harts in threads, on ${availableParallelism()} processors, Node ${process.version}\n`);
   console.log("RHBZ 1979276: harts run inside the range that is split, merged, moved, toggled, resized");
   const splits: SplitResult[] = [];
   for (const way of WAYS) splits.push(await runSplit(module, way, { commits, instructions }, harts));
@@ -87,7 +89,7 @@ async function demo(module: WebAssembly.Module, { harts, commits, instructions }
 
   const banks = await runBanks(module);
   console.log(
-    `banks: ${count(banks.switches)} switches of a 1 KiB bank, each a list of two moves, by two harts`,
+    `banks: ${count(banks.switches)} switches of a 4 KiB bank, each a list of two moves, by two harts`,
   );
   const locks = await runLocks(module);
   console.log(

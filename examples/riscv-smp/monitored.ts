@@ -2,7 +2,7 @@
  * The split without end, and a monitor to look at it.
  */
 
-import { KVM_MEM_LOG_DIRTY_PAGES, type MappedRegion } from "memslots";
+import { KVM_MEM_LOG_DIRTY_PAGES, type Slot } from "memslots";
 import { type Command, engineCommands, execute, serveMonitor } from "../monitor.js";
 import { disassemble } from "./asm/disassembler.js";
 import { REGISTERS } from "./asm/fields.js";
@@ -11,8 +11,8 @@ import type { Machine } from "./machine.js";
 import { RAM } from "./map.js";
 import { changesOf, createSplit } from "./scenarios/split.js";
 
-function hex(value: number): string {
-  return `0x${(value >>> 0).toString(16).padStart(8, "0")}`;
+function hex(value: bigint): string {
+  return `0x${BigInt.asUintN(64, value).toString(16).padStart(16, "0")}`;
 }
 
 /** @throws RangeError for a hart that there is not */
@@ -27,12 +27,13 @@ function hartOf(machine: Machine, [word = "0"]: readonly string[]): number {
 function registers(machine: Machine, hart: number): string {
   const state = machine.states[hart]!;
   const { getPc, getRegister } = machine.exports;
-  const pc = getPc(state) >>> 0;
+  const at = getPc(state);
+  const pc = Number(at);
   const offset = pc - RAM;
   const isCode = offset >= 0 && offset < machine.ramBytes;
   const cells = REGISTERS.map((name, i) => `${name.padStart(4)} ${hex(getRegister(state, i))}`);
   const rows = Array.from({ length: 8 }, (_, row) => cells.slice(row * 4, row * 4 + 4).join("  "));
-  return [`  pc ${hex(pc)}  ${isCode ? disassemble(machine.word(pc), pc) : ""}`, ...rows].join("\n");
+  return [`  pc ${hex(at)}  ${isCode ? disassemble(machine.word(pc), pc) : ""}`, ...rows].join("\n");
 }
 
 function harts(machine: Machine): string {
@@ -55,7 +56,7 @@ export function machineCommands(machine: Machine): Record<string, Command> {
 }
 
 /** Every slot keeps a log, so that there are dirty pages to look at; a slot that goes stays as it is. */
-function logged(region: MappedRegion): MappedRegion {
+function logged(region: Slot): Slot {
   return { ...region, flags: region.memorySize === 0 ? 0 : region.flags | KVM_MEM_LOG_DIRTY_PAGES };
 }
 

@@ -3,16 +3,19 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { type EngineHandle, MemslotEngine } from "memslots";
+import { Control } from "../riscv-linux/control.js";
+import { EXIT, type HartExports, instantiateHart } from "../riscv-linux/exports.js";
+import { TICKS_PER_MS } from "../riscv-linux/map.js";
+import { threadName } from "../riscv-linux/threadtime.js";
 import { Bus } from "./bus.js";
-import { Control } from "./control.js";
-import { Clint, createFinisher, createUart } from "./devices.js";
-import { EXIT, type HartExports, instantiateHart } from "./exports.js";
+import { createFinisher, createInterrupter, createUart } from "./devices.js";
+import { RAM } from "./map.js";
 import { createMapper, type MapperPlace } from "./mapper.js";
 
 /** Instructions of a section: some ten microseconds, so long may a commit have to wait. */
 const SLICE = 8192;
-/** Slices between two looks at the timer. */
-const TICK_SLICES = 16;
+/** 32 bytes each. */
+const TLB_ENTRIES = 256;
 /** A hart that spins gives its processor away for so long; one that waits looks around so often. */
 const PAUSE_MS = 0.05;
 const WFI_MS = 20;
@@ -23,17 +26,16 @@ export interface HartTask {
   readonly hart: number;
   readonly entry: number;
   readonly ramBytes: number;
+  readonly ramHva: number;
+  readonly expansions: number;
   /** Addresses in linear memory, by hart. */
   readonly states: readonly number[];
   readonly controls: readonly number[];
-  readonly mips: readonly number[];
-  readonly compares: readonly number[];
-  readonly start: number;
   readonly mapper?: MapperPlace;
 }
 
 export type HartMessage =
-  | { readonly ready: true }
+  | { readonly ready: true; readonly thread: string | undefined }
   | { readonly line: string }
   | { readonly code: number | null };
 
@@ -41,7 +43,9 @@ class HartThread {
   readonly #exports: HartExports;
   readonly #state: number;
   readonly #control: Control;
-  readonly #clint: Clint;
+  readonly #words: Int32Array;
+  readonly #mip: number;
+  readonly #now: () => number;
   readonly #bus: Bus;
   /** Code that the guest ended with. */
   #code: number | null = null;
@@ -49,25 +53,27 @@ class HartThread {
   constructor(task: HartTask, engine: MemslotEngine, reader: number) {
     const { memory, module } = task.handle;
     const raw = new WebAssembly.Instance(module, { env: { memory } }).exports;
-    this.#exports = instantiateHart(task.module, memory, raw as WebAssembly.ModuleImports);
+    this.#now = () => performance.now() * TICKS_PER_MS;
+    this.#exports = instantiateHart(task.module, memory, raw as WebAssembly.ModuleImports, this.#now);
     this.#state = task.states[task.hart]!;
-    this.#exports.initHart(this.#state, task.hart, task.entry, reader, task.ramBytes);
+    this.#exports.initHart(this.#state, task.hart, reader, task.expansions);
+    this.#exports.useRam(this.#state, RAM, task.ramBytes, task.ramHva);
+    this.#exports.startHart(this.#state, task.entry, 0);
     this.#control = new Control(memory, task.controls[task.hart]!);
-    this.#clint = new Clint({ ...task, memory });
+    this.#words = new Int32Array(memory.buffer);
+    const mips = task.states.map((state) => this.#exports.mipAddress(state));
+    this.#mip = mips[task.hart]! / 4;
     const finish = (code: number) => {
       this.#code = code;
     };
     const uart = createUart((line) => post({ line }));
     const mapper = task.mapper === undefined ? [] : [createMapper(engine, task.mapper)];
-    this.#bus = new Bus([this.#clint, uart, createFinisher(finish), ...mapper]);
+    this.#bus = new Bus([createInterrupter(memory, mips), uart, createFinisher(finish), ...mapper]);
   }
 
   /** Until the guest or the machine ends it: the guest's code, or null. */
   run(): number | null {
-    for (let slices = 0; this.#code === null && this.#control.mayRun(); slices++) {
-      if (slices % TICK_SLICES === 0) this.#clint.tick();
-      this.#handle(this.#exports.run(this.#state, SLICE));
-    }
+    while (this.#code === null && this.#control.mayRun()) this.#handle(this.#exports.run(this.#state, SLICE));
     return this.#code;
   }
 
@@ -75,25 +81,29 @@ class HartThread {
     if (exit === EXIT.load) this.#load();
     else if (exit === EXIT.store) this.#store();
     else if (exit === EXIT.pause) this.#control.yieldFor(PAUSE_MS);
-    else if (exit === EXIT.wfi) {
-      this.#clint.wait(WFI_MS);
-      this.#clint.tick();
-    }
+    else if (exit === EXIT.wfi) this.#wait();
+  }
+
+  /** WFI: until another hart sends an interrupt, or the timer is due. */
+  #wait(): void {
+    const ms = (this.#exports.timerAt(this.#state) - this.#now()) / TICKS_PER_MS;
+    const pending = Atomics.load(this.#words, this.#mip);
+    if ((pending & this.#exports.enabledInterrupts(this.#state)) !== 0 || ms <= 0) return;
+    Atomics.wait(this.#words, this.#mip, pending, Math.min(ms, WFI_MS));
   }
 
   #load(): void {
     const { exitAddress, exitBytes, completeLoad, refuseAccess } = this.#exports;
-    const value = this.#bus.load(exitAddress(this.#state) >>> 0, exitBytes(this.#state));
+    const value = this.#bus.load(exitAddress(this.#state), exitBytes(this.#state));
     if (value === undefined) refuseAccess(this.#state);
-    else completeLoad(this.#state, value);
+    else completeLoad(this.#state, BigInt(value));
   }
 
   #store(): void {
     const { exitAddress, exitBytes, exitValue, completeStore, refuseAccess } = this.#exports;
-    const value = exitValue(this.#state) >>> 0;
-    if (this.#bus.store(exitAddress(this.#state) >>> 0, exitBytes(this.#state), value)) {
-      completeStore(this.#state);
-    } else refuseAccess(this.#state);
+    const value = Number(BigInt.asUintN(32, exitValue(this.#state)));
+    if (this.#bus.store(exitAddress(this.#state), exitBytes(this.#state), value)) completeStore(this.#state);
+    else refuseAccess(this.#state);
   }
 }
 
@@ -103,9 +113,9 @@ function post(message: HartMessage): void {
 
 const task = workerData as HartTask;
 const engine = await MemslotEngine.attach(task.handle);
-const vcpu = engine.vcpu();
+const vcpu = engine.vcpu({ tlbEntries: TLB_ENTRIES });
 const thread = new HartThread(task, engine, vcpu.reader);
-post({ ready: true });
+post({ ready: true, thread: threadName() });
 const code = thread.run();
 vcpu.release();
 engine.close();

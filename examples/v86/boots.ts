@@ -1,4 +1,4 @@
-/** Ways to boot a guest program: our own firmware, or what Debian has. */
+/** Ways to boot a guest program: a small firmware, or Debian's SeaBIOS and kernel. */
 import { existsSync } from "node:fs";
 import type { V86Options } from "v86";
 import { firmware, floppy, type GuestCode } from "./guest.js";
@@ -6,17 +6,17 @@ import { initialRamDisk, initProgram, USER_HIGH, USER_LOW } from "./linux.js";
 import { fileBuffer } from "./machine.js";
 import { MIB, SIZES } from "./sizes.js";
 
-/** Physical addresses of the windows that the programs look at. */
+/** Physical addresses of the windows that the programs access. */
 export const LOW = 0xd000_0000;
 export const HIGH = 0xd800_0000;
 
 /** A way to boot. */
 export interface Boot {
   readonly name: string;
-  /** Where the program finds LOW and HIGH. */
+  /** Addresses at which the program finds LOW and HIGH. */
   readonly low: number;
   readonly high: number;
-  /** Debian package that must be there, and a file of it. */
+  /** Required Debian packages, with a file of each. */
   readonly needs: readonly (readonly [debian: string, file: string])[];
   options(code: GuestCode): V86Options;
 }
@@ -69,7 +69,7 @@ export const linux: Boot = {
   }),
 };
 
-/** Why a boot cannot run here, undefined if it can. */
+/** Reason why a boot cannot run here, undefined if it can. */
 export function missing({ needs }: Boot): string | undefined {
   const absent = needs.filter(([, file]) => !existsSync(file)).map(([debian]) => debian);
   if (absent.length === 0) return undefined;

@@ -1,11 +1,11 @@
 /**
- * Guest programs for v86, assembled here from bytes: straight-line 32-bit code in a flat segment that touches
- * memory and ports and tells the host what it saw over the second serial port, two bytes at a time:
+ * Guest programs for v86, assembled from bytes: straight-line 32-bit code in a flat segment that accesses memory and
+ * ports. It reports to the host over the second serial port, two bytes at a time:
  *
- *   kind, byte    VALUE: a byte that was read; CALL: the host is to do something, and has done it when the
- *                 next instruction runs, because v86 delivers the byte while the guest executes its `out`
+ *   kind, byte    VALUE: a byte that was read; CALL: number of an action of the host, which is done when the next
+ *                 instruction runs, because v86 delivers the byte while the guest executes its `out`
  *
- * The same program is made into a firmware of 64 KiB (no BIOS needed) or a floppy that a BIOS boots.
+ * The same program becomes a firmware of 64 KiB (no BIOS needed) or a floppy that a BIOS boots.
  */
 
 /** Kinds of message. */
@@ -22,9 +22,9 @@ const RESET_VECTOR = 0xfff0;
 const SECTOR_BYTES = 512;
 const FLOPPY_BYTES = 1_474_560;
 const BOOT_BASE = 0x7c00;
-/** Sectors behind the boot sector on the first track of the first head. */
+/** Sectors after the boot sector on the first track of the first head. */
 const TRACK_SECTORS = 17;
-/** Offset in the boot sector behind its last jump. */
+/** Offset in the boot sector after its last jump. */
 const JUMP_END = 24;
 const STACK = 0x80000;
 
@@ -34,7 +34,7 @@ function littleEndian(value: number, bytes: number): number[] {
   return Array.from({ length: bytes }, (_, i) => Math.floor(value / 2 ** (8 * i)) & 0xff);
 }
 
-/** A PCI function's address, as CONFIG_ADDRESS wants it. */
+/** A PCI function's address for CONFIG_ADDRESS. */
 export function configAddress(bdf: number, offset: number): number {
   return (0x8000_0000 | (bdf << 8) | (offset & 0xfc)) >>> 0;
 }
@@ -43,7 +43,7 @@ export function configAddress(bdf: number, offset: number): number {
 export class GuestCode {
   readonly bytes: number[] = [];
 
-  /** Instructions as they are. */
+  /** Append machine code. */
   raw(...bytes: number[]): this {
     this.bytes.push(...bytes);
     return this;
@@ -71,7 +71,7 @@ export class GuestCode {
     return this.#port(port).raw(...opcode);
   }
 
-  /** Tell the low bytes of eax, lowest first. */
+  /** Report the low bytes of eax, lowest first. */
   #tell(size: Size): this {
     this.raw(0x89, 0xc3); // mov ebx, eax
     for (let i = 0; i < size; i++) {
@@ -81,12 +81,12 @@ export class GuestCode {
     return this;
   }
 
-  /** Have the host do its action number `action`. */
+  /** Call the host's action number `action`. */
   call(action: number): this {
     return this.out(SERIAL, 1, CALL).out(SERIAL, 1, action);
   }
 
-  /** Read guest-physical memory and tell what was there. */
+  /** Read guest-physical memory and report the bytes. */
   read(gpa: number, size: Size = 1): this {
     const opcode = { 1: [0xa0], 2: [0x66, 0xa1], 4: [0xa1] }[size];
     return this.raw(...opcode, ...littleEndian(gpa, 4)).#tell(size);
@@ -115,7 +115,7 @@ export class GuestCode {
     return this.raw(0x80, 0x3d, ...littleEndian(gpa, 4), 0, 0x74, 0xf7); // again: cmp byte [gpa], 0; je again
   }
 
-  /** Begin anew at the byte `start` of the code. */
+  /** Jump back to the byte `start` of the code. */
   repeatFrom(start: number): this {
     return this.raw(0xe9, ...littleEndian(start - (this.bytes.length + 5) + 2 ** 32, 4));
   }
@@ -141,7 +141,7 @@ export class GuestCode {
   }
 }
 
-/** From real mode at `base` into flat 32-bit code, which is behind it; ends in a halt with interrupts off. */
+/** A switch from real mode at `base` to the flat 32-bit code after it, which ends in a halt with interrupts off. */
 function protectedMode(base: number, code: GuestCode): number[] {
   const segment = base < 0x10000 ? 0 : base >>> 4;
   const gdt = base + 8;

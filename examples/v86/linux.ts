@@ -1,11 +1,11 @@
 /**
- * A Linux user program from bytes: a static i386 ELF that is the whole initial RAM disk, without a libc. It
- * maps the windows' physical pages through /dev/mem at addresses of user space, takes the right to use ports,
- * and then runs guest code as a firmware would.
+ * A Linux user program from bytes: a static i386 ELF without a libc, which is the whole initial RAM disk. It maps the
+ * windows' physical pages through /dev/mem into user space, acquires the right to use ports, and then runs guest code
+ * as a firmware would.
  */
 import type { GuestCode } from "./guest.js";
 
-/** Where user space sees the two windows. */
+/** Addresses of the two windows in user space. */
 export const USER_LOW = 0x5000_0000;
 export const USER_HIGH = 0x5800_0000;
 

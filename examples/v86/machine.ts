@@ -1,6 +1,6 @@
 /**
- * A v86 machine for tests and demos: boots a guest program, does the host's part when it calls, and collects
- * what it tells.
+ * A v86 machine for tests and demos: boots a guest program, does the host's actions that it calls, and collects the
+ * bytes that it reports.
  */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -11,7 +11,7 @@ import { SIZES } from "./sizes.js";
 const require = createRequire(import.meta.url);
 export const V86_WASM = readFileSync(require.resolve("v86/build/v86.wasm"));
 
-/** A machine is stuck if it tells nothing for so long. */
+/** A machine that reports nothing in this time is stuck. */
 const WATCHDOG_MS = 300_000;
 
 export function fileBuffer(path: string): ArrayBuffer {
@@ -19,13 +19,13 @@ export function fileBuffer(path: string): ArrayBuffer {
   return buffer.slice(byteOffset, byteOffset + length) as ArrayBuffer;
 }
 
-/** What the host does on the guest's call number `action`. */
+/** Actions of the host, by the number of the guest's call. */
 export type Actions = Readonly<Record<number, (emulator: V86) => void>>;
 
-/** A machine whose guest program runs. */
+/** A running machine. */
 export class GuestMachine {
   readonly emulator: V86;
-  /** Bytes that the guest has told. */
+  /** Bytes that the guest has reported. */
   readonly values: number[] = [];
   /** Characters of the first serial port. */
   console = "";
@@ -64,7 +64,7 @@ export class GuestMachine {
     this.#waiting.get(action)?.();
   }
 
-  /** The guest has made this call, since it was last asked for. */
+  /** Resolves once the guest has made this call since the last wait for it. */
   called(action: number): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#called.delete(action)) {

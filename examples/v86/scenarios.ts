@@ -1,7 +1,4 @@
-/**
- * What tests and the demo have a guest do, with our map and with v86's own: each answers with the bytes that
- * the guest saw.
- */
+/** Scenarios of tests and demo: programs of a guest with either map. Each returns the bytes that the guest saw. */
 import type { V86 } from "v86";
 import { type Boot, HIGH, LOW } from "./boots.js";
 import { GuestCode } from "./guest.js";
@@ -16,14 +13,14 @@ const COMMAND = 0x04;
 const BAR0 = 0x10;
 const MEMORY_ON = 2;
 /**
- * v86's IDE controller, whose BARs 0 to 3 hold ports that v86 does not move: its restore_state throws unless
- * somebody has written them before, as every BIOS does.
+ * v86's IDE controller, whose BARs 0 to 3 hold ports that v86 does not move: its restore_state throws unless the guest
+ * has written them before, as every BIOS does.
  */
 const IDE = 0x1e << 3;
 /** A byte of RAM that the guest waits for. */
 const FLAG = 0x9000;
 
-/** Whose map a machine has. */
+/** The map of a machine. */
 export type Whose = "memslots" | "v86";
 
 /** Bytes as the tables show them. */
@@ -52,7 +49,7 @@ async function run(
   return hex(machine.values);
 }
 
-/** Look, create, look, write, look, move, look at the old place and at the new one: five bytes. */
+/** Read, create, read, write, read, move, read the old place and the new one: five bytes. */
 function createWriteMove(boot: Boot, whose: Whose): Promise<string> {
   const { low, high } = boot;
   const code = new GuestCode().read(low).call(FIRST).read(low).write(low, 0x5a).read(low);
@@ -64,8 +61,8 @@ function createWriteMove(boot: Boot, whose: Whose): Promise<string> {
 }
 
 /**
- * The guest decodes BAR 0 at LOW, looks and writes, moves it to HIGH by configuration writes; then what is at
- * both, and the four bytes of the register: 1 + 2 + 4 bytes.
+ * The guest decodes BAR 0 at LOW, reads and writes, and moves it to HIGH by configuration writes; then it reads both
+ * places and the four bytes of the register: 1 + 2 + 4 bytes.
  */
 function relocateBar(boot: Boot, whose: Whose): Promise<string> {
   const code = new GuestCode()
@@ -84,7 +81,7 @@ function relocateBar(boot: Boot, whose: Whose): Promise<string> {
   return run(boot, whose, code, { [FIRST]: (side, emulator) => side.offerBar(LOW, emulator) });
 }
 
-/** Two devices of 16 bytes side by side: what each reads as, and what is behind them. */
+/** Two devices of 16 bytes side by side: a read of each, and one after them. */
 function twoDevices(boot: Boot, whose: Whose): Promise<string> {
   const { low } = boot;
   const code = new GuestCode()
@@ -97,8 +94,8 @@ function twoDevices(boot: Boot, whose: Whose): Promise<string> {
 }
 
 /**
- * Saved with the window at LOW, moved to HIGH, both looked at; restored, both looked at again. The guest
- * waits for FLAG meanwhile.
+ * Save with the window at LOW, move it to HIGH, read both; restore, read both again. The guest waits for FLAG
+ * meanwhile.
  */
 function saveAndRestore(boot: Boot, whose: Whose): Promise<string> {
   const code = new GuestCode();
@@ -117,7 +114,7 @@ function saveAndRestore(boot: Boot, whose: Whose): Promise<string> {
   });
 }
 
-/** A scenario, and what the guest must see. */
+/** A scenario, and the bytes that the guest must see. */
 export interface Scenario {
   readonly what: string;
   readonly run: (boot: Boot, whose: Whose) => Promise<string>;

@@ -1,4 +1,4 @@
-/** The same host twice: with our map, and with v86's own, which is `mmap_register` and nothing else. */
+/** The same host twice: with the map of memslots, and with v86's `mmap_register` alone. */
 import { V86Map } from "memslots/v86";
 import type { V86, V86Options } from "v86";
 import { V86_WASM } from "./machine.js";
@@ -8,25 +8,26 @@ import { MIB } from "./sizes.js";
 export const WINDOW_BYTES = MIB;
 /** v86's map has one entry for so many bytes. */
 export const GRANULE_BYTES = 0x20000;
-/** What its memory holds at first. */
+/** Initial bytes of its memory. */
 export const FILL = 0x41;
 
 /** The PCI device whose BAR 0 is the window. */
-export const PCI = { number: 10, bdf: 10 << 3, vendorId: 0x1af4, deviceId: 0x1110 };
+const IDENTITY = { vendorId: 0x1af4, deviceId: 0x1110 };
+export const PCI = { number: 10, bdf: 10 << 3, ...IDENTITY };
 const BAR0 = 0x10;
 
 /** A host that shows a megabyte of its memory to a guest. */
 export interface Side {
   readonly memory: Uint8Array;
-  /** What V86 is made with besides. */
+  /** Further options of V86. */
   readonly options: V86Options;
   /** Show the memory at `gpa`. */
   create(gpa: number, emulator: V86): void;
-  /** It is shown, and is to be at `gpa` from now on. */
+  /** Move the shown memory to `gpa`. */
   move(gpa: number, emulator: V86): void;
-  /** Make it BAR 0 of a PCI device; `gpa` is where a host has to put it that cannot have the guest do so. */
+  /** Make it BAR 0 of a PCI device; a host whose guest cannot move it puts it at `gpa`. */
   offerBar(gpa: number, emulator: V86): void;
-  /** Two devices of 16 bytes that read as 0x11 and 0x22, at `gpa` and behind it. */
+  /** Two adjacent devices of 16 bytes at `gpa`, which read as 0x11 and 0x22. */
   twoDevices(gpa: number, emulator: V86): void;
   /** A device for each of `gpas`, at most as many as there are CONSTANTS, which reads as one of those. */
   devices(gpas: readonly number[], emulator: V86): void;
@@ -42,7 +43,7 @@ function constant(value: number) {
   return { read: () => value, write: () => {} };
 }
 
-/** Devices that answer at once, each with code of its own, as devices have. */
+/** Devices that return a constant, each with separate code, as real devices have. */
 export const CONSTANTS = [
   { read: () => 1, write: () => {} },
   { read: () => 2, write: () => {} },
@@ -58,7 +59,7 @@ export async function withMap(v86: V86Options): Promise<MapSide> {
   const memory = new Uint8Array(WINDOW_BYTES).fill(FILL);
   const map = await V86Map.create({ v86, memory });
   const show = (guestPhysAddr: number) => {
-    map.commit([{ slot: 0, flags: 0, guestPhysAddr, memorySize: WINDOW_BYTES, userspaceAddr: 0 }]);
+    map.apply([{ slot: 0, flags: 0, guestPhysAddr, memorySize: WINDOW_BYTES, userspaceAddr: 0 }]);
   };
   return {
     memory,
@@ -67,23 +68,26 @@ export async function withMap(v86: V86Options): Promise<MapSide> {
     create: show,
     move: show,
     offerBar: () => {
-      map.addPciDevice(PCI.number, { ...PCI, bars: [{ size: WINDOW_BYTES, slot: 1, userspaceAddr: 0 }] });
+      map.addPciDevice(PCI.number, {
+        ...IDENTITY,
+        bars: [{ size: WINDOW_BYTES, slot: 1, userspaceAddr: 0 }],
+      });
     },
     twoDevices: (gpa) => {
       const devices = [map.addDevice(constant(0x11)), map.addDevice(constant(0x22))];
       const windows = devices.map((device, i) => ({ gpa: gpa + 16 * i, bytes: 16, device }));
-      map.commit([], { windows });
+      map.apply([], { windows });
     },
     devices: (gpas) => {
       const windows = gpas.map((gpa, i) => ({ gpa, bytes: 64, device: map.addDevice(CONSTANTS[i]!) }));
-      map.commit([], { windows });
+      map.apply([], { windows });
     },
     save: (emulator) => map.save(emulator),
     restore: (emulator, state) => map.restore(emulator, state),
   };
 }
 
-/** v86 inside, by the names that its release build keeps; none of this is documented. */
+/** Internals of v86, by the names that its release build keeps; none is documented. */
 interface Inside {
   v86: {
     cpu: {

@@ -1,9 +1,9 @@
 /**
- * What a guest's access costs with the map and with v86's own closures: the same guest program in two machines
- * of one process, which run in turns. The guest waits for a flag, calls, accesses addresses many times and calls
- * again; the host takes the time between the calls, which it gets while the guest executes its `out`.
+ * The cost of a guest's access with the map and with v86's closures: the same guest program in two machines of one
+ * process, which run in turns. The guest waits for a flag, calls, accesses addresses many times and calls again. The
+ * host takes the time between the calls, which it receives while the guest executes its `out`.
  *
- * Each case has a process of its own: what V8 knows of one case's handlers would change its code for the next.
+ * Each case runs in a separate process: V8 would compile the handlers of a case with its knowledge of the one before.
  */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -19,17 +19,17 @@ const START = 1;
 const END = 2;
 /** A byte of RAM that the guest waits for, and clears. */
 const FLAG = 0x9000;
-/** Rounds that are not counted: v86 translates the loop, and V8 compiles the handlers, in the first ones. */
+/** Rounds that do not count: in these v86 translates the loop, and V8 compiles the handlers. */
 const WARM_UP_ROUNDS = 10;
 /** A round of either machine takes a third of a millisecond: most are over before the system takes the CPU away. */
 const ACCESSES = 16_000;
-/** The adapter may cost this many times v86's own closures. */
+/** Largest cost of the map, as a multiple of v86's closures. */
 export const RATIO_MAX = 1.1;
 
-/** What the guest does many times. */
+/** The guest's repeated access. */
 interface SpeedCase {
   readonly what: string;
-  /** Addresses, which it accesses in turns. */
+  /** Addresses, accessed in turns. */
   readonly gpas: readonly number[];
   show(side: Side, emulator: V86, gpas: readonly number[]): void;
   readonly isRead: boolean;
@@ -63,11 +63,11 @@ export interface SpeedResult {
   readonly ratio: number;
   /** Quartiles of the quotients of neighbouring rounds. */
   readonly quartiles: readonly [number, number];
-  /** The speed that is promised is that of reads. */
+  /** True for reads, which have a target. */
   readonly isRead: boolean;
 }
 
-/** A machine that accesses when it is told to. */
+/** A machine that runs one round on request. */
 class Runner {
   readonly #machine: GuestMachine;
   #start = 0;
@@ -121,7 +121,7 @@ async function measure(one: SpeedCase, rounds: number): Promise<SpeedResult> {
   const memslots: number[] = [];
   const v86: number[] = [];
   for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
-    // Who begins alternates: what is second finds the caches of the first.
+    // The machine that begins alternates, because the second one finds the caches of the first.
     const turns = [async () => memslots.push(await ours.round()), async () => v86.push(await theirs.round())];
     for (const turn of round % 2 === 0 ? turns : turns.reverse()) await turn();
   }

@@ -1,15 +1,15 @@
 /**
- * Words that the writer, the vCPUs and the page share. The writer chalks up where vCPUs are to look; each vCPU
- * writes what it found into its own line, and the page reads that when it draws a frame.
+ * Board: the words that the writer, the vCPUs and the page share. The writer posts the pages to look up; each vCPU
+ * writes its results into its own line, and the page reads them when it draws a frame.
  *
- *   banks     two of them, of probes: the writer fills the one that nobody looks at, then names it by the step
- *   readings  a line per vCPU: where it looked last, where it missed last, and its counts
+ *   banks     two of them, of probes: the writer fills the one that is not in use, then selects it by the step
+ *   readings  a line per vCPU: its last lookup, its last miss, and its counts
  *
- * The step is that of src/cli/progress.ts: even steps are of bank 0, odd ones of bank 1. A bank is filled anew only
- * when every vCPU has been seen in a section of the step after it.
+ * The step is that of src/replay/progress.ts: even steps use bank 0, odd ones bank 1. The writer fills a bank again
+ * only when every vCPU has been in a section of the step after it.
  */
-import { type EncodedProbes, encodeProbes, type Probe } from "../../src/cli/probes.js";
-import { Progress } from "../../src/cli/progress.js";
+import { type EncodedProbes, encodeProbes, type Probe } from "../../src/replay/probes.js";
+import { Progress } from "../../src/replay/progress.js";
 
 /** Numbers of an encoded probe, as in encodeProbes. */
 const FIELDS = 5;
@@ -20,7 +20,7 @@ const GPA = 0;
 const MISSED_GPA = 1;
 const COUNTS = 2;
 
-/** How a commit is made: each update published by itself, or all of them by one store. */
+/** Ways to make a commit: each update published by itself, or all of them by one store. */
 export const MODES = ["oneByOne", "list"] as const;
 export type Mode = (typeof MODES)[number];
 
@@ -96,16 +96,18 @@ export class Board {
     return board;
   }
 
-  /** Writer: from now on vCPUs look there. Returns when every one of them does, and none looks elsewhere. */
+  /**
+   * Called by the writer: make the vCPUs look up these probes. Returns when every vCPU looks up these and no others.
+   */
   watch(probes: readonly Probe[], mode: Mode): void {
     const next = this.progress.step + 1;
     this.banks[next & 1]!.fill(probes, mode);
     this.progress.step = next;
-    // The first that ends may have begun before.
+    // The first section that ends may have begun before.
     this.progress.awaitSections(2);
   }
 
-  /** vCPU: what a section found. */
+  /** Called by a vCPU: the results of a section. */
   note(vcpu: number, mode: number, gpa: number, lookups: number, misses: number, missedGpa: number): void {
     const line = vcpu * LINE;
     const readings = this.#readings;
@@ -115,7 +117,7 @@ export class Board {
     readings[line + COUNTS + mode * 2 + 1]! += misses;
   }
 
-  /** Page: what a vCPU has found so far. */
+  /** Called by the page: the results of a vCPU so far. */
   reading(vcpu: number): Reading {
     const at = (index: number) => this.#readings[vcpu * LINE + index]!;
     const counts = (mode: number) => ({ lookups: at(COUNTS + mode * 2), misses: at(COUNTS + mode * 2 + 1) });

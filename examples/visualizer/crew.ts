@@ -1,4 +1,4 @@
-/** The machine of this page: with workers if the page may share memory with them, else in the page itself. */
+/** The machine of this page: with workers if the page can share memory with them, else in the page itself. */
 import { type EngineOptions, MemslotEngine } from "memslots";
 import { Board } from "./board.js";
 import { EngineMachine, type Machine, type MachineState } from "./machine.js";
@@ -11,11 +11,11 @@ const LIMITS: EngineOptions = { addressSpaces: 4, maxSlots: 4096, maxVcpus: 8, m
 
 export interface Crew {
   readonly machine: Machine;
-  /** What the vCPUs see; none if there are no vCPUs. */
+  /** The board of the vCPUs; undefined without vCPUs. */
   readonly board: Board | undefined;
 }
 
-/** `failed` is told of a worker that dies. */
+/** Start the machine. @param failed called when a worker dies */
 export async function startCrew(failed: (error: Error) => void): Promise<Crew> {
   if (!globalThis.crossOriginIsolated) {
     const engine = await MemslotEngine.create({ ...LIMITS, shared: false });

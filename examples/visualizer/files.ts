@@ -1,6 +1,6 @@
-/** Files of a person, or of this page's server, as timelines. */
-import type { MemoryMap } from "../../src/cli/memorymap.js";
-import { parseSource, type Source } from "../../src/cli/source.js";
+/** Files of the user, or of this page's server, as timelines. */
+import type { MemoryMap } from "../../src/map/memorymap.js";
+import { mapOf, parseSource, type Source } from "../../src/map/source.js";
 import { type Timeline, timelineOfMaps, timelineOfTrace } from "./timeline.js";
 
 /** First byte of a gzip member. */
@@ -14,7 +14,7 @@ async function textOf(blob: Blob): Promise<string> {
   return new TextDecoder("utf-8", { fatal: true }).decode(await new Response(plain).arrayBuffer());
 }
 
-/** The `note` in the header of a trace, which the recorder wrote for whoever reads it. */
+/** The `note` in the header of a trace, which describes the recording. */
 function noteOf(text: string): string {
   const header = JSON.parse(text.slice(0, text.indexOf("\n"))) as { note?: string; args?: string };
   return [header.note, header.args].filter((part) => part !== undefined).join(". QEMU ");
@@ -30,7 +30,7 @@ async function sourceOf(name: string, blob: Blob): Promise<{ source: Source; tex
   return { source: parseSource(name, text), text };
 }
 
-/** One trace, or dumps in the order of their names. @throws Error with the file and line that is wrong */
+/** One trace, or dumps in the order of their names. @throws Error naming file and line */
 export async function timelineOfFiles(files: readonly { name: string; blob: Blob }[]): Promise<Timeline> {
   const sorted = [...files].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
   const maps: MemoryMap[] = [];
@@ -41,7 +41,7 @@ export async function timelineOfFiles(files: readonly { name: string; blob: Blob
         throw new Error(`${name} has no KVM updates: there is nothing to play`);
       return timelineOfTrace(source.trace, noteOf(text));
     }
-    maps.push(source.map);
+    maps.push(mapOf(name, source, undefined));
   }
   return timelineOfMaps(maps);
 }

@@ -1,10 +1,10 @@
 /**
- * Holes: guest memory that is mapped before a commit and after it, and not now. Who changes a map update by update
- * opens them; whoever looks there finds nothing, although nothing was to happen to that memory.
+ * Holes: guest memory that is mapped before and after a commit, but not now. A change made update by update opens them.
+ * A reader of a hole finds nothing, although the commit does not change that memory.
  */
-import { type SlotTable, withUpdate } from "../../src/cli/layouts.js";
-import { type Probe, probesOf } from "../../src/cli/probes.js";
-import { elementaryRanges, type GpaRange, type Slot } from "../../src/cli/windows.js";
+import { type SlotTable, withUpdate } from "../../src/map/layouts.js";
+import { elementaryRanges, type GpaRange, type Slot } from "../../src/replay/gaps.js";
+import { type Probe, probesOf } from "../../src/replay/probes.js";
 
 export interface Hole {
   readonly bytes: number;
@@ -13,12 +13,12 @@ export interface Hole {
 
 export const NO_HOLE: Hole = { bytes: 0, ranges: [] };
 
-/** What stays mapped from one layout to the other: where a reader must find something at any time. */
+/** The ranges that are mapped in both layouts: a reader must find memory there at any time. */
 export function keptBetween(before: Iterable<Slot>, after: Iterable<Slot>): Probe[] {
   return probesOf([...before], [...after], []);
 }
 
-/** What of `kept` is not mapped by `slots`. */
+/** The parts of `kept` that `slots` do not map. */
 export function holeIn(kept: readonly GpaRange[], slots: Iterable<Slot>): Hole {
   const mapped = [...slots].map(({ slot, guestPhysAddr, memorySize }) => ({
     asId: slot >>> 16,

@@ -1,16 +1,16 @@
 /**
- * The writer: an engine, and the vCPUs that look at it. It does two things, each from beginning to end before the
- * next: tell the vCPUs where to look, and commit updates.
+ * The writer: an engine, and the vCPUs that read it. It makes two kinds of calls, each complete before the next: give
+ * the vCPUs the pages to look up, and commit updates.
  */
 import type { MemslotEngine } from "memslots";
-import type { Probe } from "../../src/cli/probes.js";
-import type { Slot } from "../../src/cli/windows.js";
+import type { Slot } from "../../src/replay/gaps.js";
+import type { Probe } from "../../src/replay/probes.js";
 import type { Board, Mode } from "./board.js";
 
-/** What the engine says of itself after a commit. */
+/** State of the engine after a commit. */
 export interface MachineState {
   readonly slots: readonly Slot[];
-  /** Of address space 0. */
+  /** Generation of address space 0. */
   readonly generation: number;
   readonly publications: number;
   /** Milliseconds that the last call took, grace period included. */
@@ -22,12 +22,12 @@ export interface DirtyLog {
   readonly log: Uint8Array;
 }
 
-/** The machine, wherever it runs. */
+/** The machine, in the page or in a worker. */
 export interface Machine {
   watch(probes: readonly Probe[], mode: Mode): Promise<void>;
-  /** As one list; a single update is a list of one, which answers as the ioctl. */
+  /** Commit the updates as one list; a list of one behaves as the ioctl. */
   commit(updates: readonly Slot[]): Promise<MachineState>;
-  /** Pages that were written since the last time, of these slots. */
+  /** Pages of these slots that were written since the last call. */
   dirtyLogs(slots: readonly number[]): Promise<DirtyLog[]>;
 }
 
@@ -36,7 +36,7 @@ export class EngineMachine implements Machine {
   readonly #board: Board | undefined;
   readonly #now: () => number;
 
-  /** Without a board nobody looks. */
+  /** Without a board there are no vCPUs. */
   constructor(engine: MemslotEngine, board: Board | undefined, now: () => number) {
     this.#engine = engine;
     this.#board = board;

@@ -1,4 +1,4 @@
-/** The machine in a worker of its own, so that the page never waits for a reader. */
+/** The machine in a worker, so that the page never waits for a reader. */
 import { type EngineHandle, MemslotEngine } from "memslots";
 import { Board, type BoardBuffers } from "./board.js";
 import { EngineMachine } from "./machine.js";

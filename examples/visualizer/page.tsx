@@ -1,7 +1,7 @@
-/** The page: starts the machine, loads a recorded boot, and shows where the player is. */
+/** The page: starts the machine, loads a recorded boot, and shows the state of the player. */
 import { type ComponentChildren, render } from "preact";
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { COLOURS, DRAWING } from "../../src/cli/mapstyle.js";
+import { COLOURS, DRAWING } from "../../src/map/style.js";
 import type { Mode } from "./board.js";
 import { type Crew, startCrew } from "./crew.js";
 import { timelineOfFiles } from "./files.js";
@@ -13,9 +13,10 @@ import { Stage } from "./stage.js";
 import type { Timeline } from "./timeline.js";
 
 const SPEEDS = [0.5, 1, 2, 8];
-/** How often dirty logs are taken, milliseconds. */
+/** Milliseconds between two harvests of the dirty logs. */
 const DIRTY_MS = 500;
 const FIRST = "pc-1g-reset";
+const HOME = "https://memslots.github.io/memslots/";
 
 /** A timeline opens before the first commit that would make memory vanish. */
 function openingOf({ steps }: Timeline): number {
@@ -23,6 +24,11 @@ function openingOf({ steps }: Timeline): number {
     0,
     steps.findIndex(({ hole }) => hole.bytes > 2 ** 20),
   );
+}
+
+/** A page that is opened plays at once, unless its address ends in "#paused" or the visitor wants it still. */
+function opensPlaying(): boolean {
+  return location.hash !== "#paused" && !matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
 async function boot(name: string): Promise<Timeline> {
@@ -117,7 +123,7 @@ function Picker({ boots, title, open }: PickerProps) {
   );
 }
 
-/** Width of an element, as it changes. */
+/** Width of an element, followed as it changes. */
 function useWidth() {
   const element = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
@@ -129,7 +135,7 @@ function useWidth() {
   return [element, width] as const;
 }
 
-/** True while files are dragged over the page; `open` is given those that are dropped. */
+/** True while files are dragged over the page; `open` gets the dropped ones. */
 function useDrop(open: (files: readonly File[]) => void): boolean {
   const [over, setOver] = useState(false);
   useEffect(() => {
@@ -160,7 +166,7 @@ function useDrop(open: (files: readonly File[]) => void): boolean {
   return over;
 }
 
-/** Dirty logs of the slots that keep one, taken while the page is looked at. */
+/** Dirty logs of the logged slots, harvested while the page is visible. */
 function useDirtyLogs({ machine, board }: Crew, state: PlayerState): readonly DirtyLog[] {
   const [logs, setLogs] = useState<readonly DirtyLog[]>([]);
   const slots = state.machine.slots.filter(({ flags }) => flags & 1).map(({ slot }) => slot);
@@ -190,6 +196,7 @@ function App({ crew, player, boots }: { crew: Crew; player: Player; boots: reado
         const loaded = await timeline;
         await player.load(loaded);
         await player.seek(openingOf(loaded));
+        if (opensPlaying()) player.play();
         setTrouble(undefined);
       } catch (error) {
         setTrouble(error instanceof Error ? error.message : String(error));
@@ -251,7 +258,9 @@ function Header(props: PickerProps & { note: string }) {
   return (
     <header>
       <div>
-        <p class="brand">memslots</p>
+        <p class="brand">
+          <a href={HOME}>memslots</a>
+        </p>
         <h1>A memory map that changes while it is read</h1>
         <p class="note">{props.note}</p>
       </div>

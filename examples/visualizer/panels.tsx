@@ -1,8 +1,8 @@
-/** What stands beside the picture: the list of updates, and the vCPUs. */
+/** The panels beside the picture: the list of updates, and the vCPUs. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { flagNames, hexText, numberText, sizeText } from "../../src/cli/format.js";
-import type { SlotTable } from "../../src/cli/layouts.js";
-import type { Slot } from "../../src/cli/windows.js";
+import type { SlotTable } from "../../src/map/layouts.js";
+import { flagNames, hexText, numberText, sizeText } from "../../src/replay/format.js";
+import type { Slot } from "../../src/replay/gaps.js";
 import { type Board, MODES, type Mode, type Reading } from "./board.js";
 import type { PlayerState } from "./player.js";
 import { useFrames } from "./readers.js";
@@ -10,7 +10,7 @@ import type { Timeline } from "./timeline.js";
 
 const COUNT_MS = 200;
 
-/** How an update reads: its sign, its slot, and where it is. */
+/** Text of an update: its sign, its slot, and its place. */
 function entryText(update: Slot, before: SlotTable, timeline: Timeline) {
   const deletes = update.memorySize === 0;
   const old = before.get(update.slot);
@@ -125,7 +125,7 @@ const WORDS: Readonly<Record<Mode, { name: string; note: string }>> = {
   list: { name: "As a list", note: "A commit is noted update by update, and published by one store." },
 };
 
-/** The switch between the two ways; what came of each so far stands on it. */
+/** The switch between the two ways, with the counts of each so far. */
 export function ModeSwitch({
   mode,
   board,

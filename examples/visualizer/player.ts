@@ -1,13 +1,13 @@
 /**
- * Where the page is in a timeline, and how it gets on. A tick is one update, or, behind the last of a commit, the
- * step to the next. One by one, every update is published; as a list, updates are only noted, and the tick behind
- * the last publishes them. All that is asked of the machine is asked in order, one thing at a time.
+ * Player: the position in a timeline, and how it advances. A tick is one update, or, after the last of a commit, the
+ * step to the next commit. One by one, each tick publishes its update. As a list, ticks collect updates, and the tick
+ * after the last publishes them. All calls to the machine are made in order, one at a time.
  *
- * Invariants between two ticks: the machine has layouts[step], and one by one `entry` updates more; the vCPUs look
- * at what is mapped before and after the commit that comes.
+ * Invariants between two ticks: the machine has layouts[step], and one by one `entry` updates more; the vCPUs look up
+ * pages that are mapped before and after the next commit.
  */
-import { withUpdate } from "../../src/cli/layouts.js";
-import type { Slot } from "../../src/cli/windows.js";
+import { withUpdate } from "../../src/map/layouts.js";
+import type { Slot } from "../../src/replay/gaps.js";
 import type { Mode } from "./board.js";
 import { keptBetween } from "./holes.js";
 import type { Machine, MachineState } from "./machine.js";
@@ -22,13 +22,13 @@ export interface PlayerState {
   readonly mode: Mode;
   readonly playing: boolean;
   readonly speed: number;
-  /** Commits that are done. */
+  /** Number of commits that are done. */
   readonly step: number;
-  /** Updates of the next one that are done, or noted. */
+  /** Number of updates of the next one that are done, or collected. */
   readonly entry: number;
-  /** What the engine has mapped. */
+  /** The slots of the engine. */
   readonly machine: MachineState;
-  /** What went wrong; the player stands still. */
+  /** The error that has stopped the player. */
   readonly error?: string;
 }
 
@@ -77,7 +77,7 @@ export class Player {
     });
   }
 
-  /** Jump behind commit number `step`, from wherever it is, by one list. */
+  /** Jump to the end of commit number `step`, from any position, by one list. */
   seek(step: number): Promise<void> {
     return this.#enqueue(() => this.#seek(step));
   }
@@ -85,7 +85,7 @@ export class Player {
   setMode(mode: Mode): Promise<void> {
     return this.#enqueue(async () => {
       if (mode === this.#state.mode) return;
-      // A commit that is half made one by one is taken back, one that is noted is forgotten.
+      // A commit that is half made one by one is undone; a collected one is dropped.
       await this.#seek(this.#state.step);
       this.#set({ mode });
       await this.#watch();
@@ -112,7 +112,7 @@ export class Player {
     this.#pause();
   }
 
-  /** Something that the player needs is broken: it stands still from now on. */
+  /** Stop the player for good: something that it needs is broken. */
   fail(error: string): void {
     this.#pause();
     this.#set({ error });
@@ -138,7 +138,7 @@ export class Player {
     this.#changed(this.#state);
   }
 
-  /** In order, and none after one that failed. */
+  /** Run calls in order, and none after one that failed. */
   #enqueue(work: () => Promise<void>): Promise<void> {
     this.#queue = this.#queue.then(async () => {
       if (this.#state.error !== undefined) return;
@@ -174,7 +174,7 @@ export class Player {
     await this.#watch();
   }
 
-  /** One list to any layout; vCPUs look meanwhile at what stays. */
+  /** Go to any layout by one list; vCPUs look up the pages that stay meanwhile. */
   async #goTo(slots: readonly Slot[]): Promise<void> {
     const current = this.#state.machine.slots;
     await this.#machine.watch(keptBetween(current, slots), this.#state.mode);
@@ -194,7 +194,7 @@ export class Player {
   }
 }
 
-/** The layout that is being made: as a list with all that is noted, one by one with the update that comes. */
+/** The layout under construction: as a list with all collected updates, one by one with the next update. */
 export function draftOf({ timeline, step, entry, mode, machine }: PlayerState): Slot[] {
   const updates = timeline.steps[step]?.updates ?? [];
   if (mode === "list")

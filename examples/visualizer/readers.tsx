@@ -1,9 +1,9 @@
-/** The vCPUs at the edge of the active layout, where each looked last; one that found nothing there is crossed out. */
+/** The vCPUs at the edge of the active layout, each at its last lookup; one that missed there is crossed out. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Fold } from "../../src/cli/fold.js";
+import type { Fold } from "../../src/map/fold.js";
 import type { Board, Reading } from "./board.js";
 
-/** Frames are taken no more often than the eye follows a jump. */
+/** Milliseconds between two frames: the eye follows no faster jumps. */
 const FRAME_MS = 90;
 const FRAME_MS_REDUCED = 500;
 
@@ -16,7 +16,7 @@ function missesOf({ counts }: Reading): number {
   return counts.oneByOne.misses + counts.list.misses;
 }
 
-/** `take` is called in frames, not more often than every so many milliseconds, while the component is there. */
+/** Call `take` in frames, at most once per interval, while the component is mounted. */
 export function useFrames(take: () => void, ms: number): void {
   const latest = useRef(take);
   latest.current = take;

@@ -14,7 +14,7 @@ function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** In the worker: the first message makes the object, the others call it. */
+/** Called in the worker: the first message makes the object, the others call it. */
 export function serve<Start, T extends object>(make: (start: Start) => Promise<T>): void {
   let object: Promise<T> | undefined;
   addEventListener("message", async ({ data }: MessageEvent<Call>) => {
@@ -35,7 +35,7 @@ export function serve<Start, T extends object>(make: (start: Start) => Promise<T
   });
 }
 
-/** In the page. `failed` is told when the worker dies of an error. */
+/** Called in the page. @param failed called when the worker dies of an error */
 export class Remote {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();

@@ -11,7 +11,7 @@ const FONTS = ["ibm-plex-sans", "ibm-plex-mono"].flatMap((name) =>
   [400, 600].map((weight) => `@fontsource/${name}/files/${name}-latin-${weight}-normal.woff2`),
 );
 
-/** The package by its own name, as anybody else would import it. */
+/** The package by its name, as a user imports it. */
 function self() {
   return {
     name: "self",
@@ -28,7 +28,7 @@ function assets() {
       for (const font of FONTS) {
         copyFileSync(fileURLToPath(import.meta.resolve(font)), `${OUT}fonts/${font.split("/").at(-1)}`);
       }
-      // Those recorded without KVM have no slots to play.
+      // Traces recorded without KVM have no slots to play.
       const traces = readdirSync(TRACES).filter((name) => !name.startsWith("tcg-"));
       for (const name of traces) copyFileSync(TRACES + name, `${OUT}traces/${name}`);
       const names = traces.map((name) => name.replace(/\.jsonl\.gz$/, ""));
@@ -44,9 +44,6 @@ export default {
     vcpuworker: here("vcpuworker.ts"),
   },
   output: { dir: OUT, format: "es", chunkFileNames: "[name].js", sourcemap: true },
-  // The command line's parsers import Node's file system beside what the page needs of them.
-  treeshake: { moduleSideEffects: (id) => !id.startsWith("node:") },
-  external: /^node:/,
   plugins: [
     self(),
     nodeResolve({ browser: true }),

@@ -1,9 +1,9 @@
-/** The commits of a timeline as a slider, over a profile of what each would make vanish if it were made one by one. */
-import { sizeText } from "../../src/cli/format.js";
+/** The commits of a timeline as a slider, over a profile of the memory that each makes vanish one by one. */
+import { sizeText } from "../../src/replay/format.js";
 import type { PlayerState } from "./player.js";
 
 const HEIGHT = 44;
-/** The profile's scale: nothing, one page, and all of a large machine. */
+/** The profile's scale: nothing, one page, and the whole memory of a large machine. */
 const LOG_MIN = 11;
 const LOG_MAX = 33;
 

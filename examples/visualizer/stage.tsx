@@ -1,11 +1,8 @@
 /**
- * The picture: the active layout at the left, the inactive one at the right, in the middle the host memory that
- * neither of them moves. Where there is no room for the middle it is left out.
+ * The picture: the active layout at the left, the inactive one at the right, the host memory, which neither of them
+ * moves, in the middle. A narrow page leaves the middle out.
  */
 import { useMemo } from "preact/hooks";
-import type { Fold } from "../../src/cli/fold.js";
-import { hexText, sizeText } from "../../src/cli/format.js";
-import type { SlotTable } from "../../src/cli/layouts.js";
 import {
   type BlockFold,
   blockFolds,
@@ -16,8 +13,11 @@ import {
   hostColumn,
   patterns,
   ribbons,
-} from "../../src/cli/mapdrawing.js";
-import { asIdsOf, inOrder, type Mapping } from "../../src/cli/memorymap.js";
+} from "../../src/map/drawing.js";
+import type { Fold } from "../../src/map/fold.js";
+import type { SlotTable } from "../../src/map/layouts.js";
+import { asIdsOf, inOrder, type Mapping } from "../../src/map/memorymap.js";
+import { hexText, sizeText } from "../../src/replay/format.js";
 import type { Board } from "./board.js";
 import { type Hole, holeIn, keptBetween } from "./holes.js";
 import type { DirtyLog } from "./machine.js";
@@ -25,7 +25,7 @@ import { draftOf, type PlayerState } from "./player.js";
 import { Readers } from "./readers.js";
 import type { Timeline } from "./timeline.js";
 
-/** Below this width there is no room for host memory. */
+/** Least width for the host memory. */
 const WIDE = 600;
 const HEAD = 52;
 const SPACE_GAP = 40;
@@ -78,7 +78,7 @@ function same(a: Mapping, b: Mapping): boolean {
   );
 }
 
-/** Outlines of what one layout has and the other has not. */
+/** Outlines of the slots that only one of the layouts has. */
 function Changes(props: {
   mappings: readonly Mapping[];
   others: readonly Mapping[];
@@ -218,7 +218,7 @@ function describe({ timeline, step }: PlayerState, active: readonly Mapping[], {
   return `Memory map of ${timeline.title} ${where}: ${active.length} ranges${missing}`;
 }
 
-/** Windows stand in both layouts: no slot is behind them. */
+/** Windows, which are drawn in both layouts: they have no slot. */
 function layoutsNow(state: PlayerState, dirty: readonly DirtyLog[]) {
   const { timeline, step, machine } = state;
   const windows = windowsAt(timeline, step);

@@ -1,11 +1,10 @@
 /**
- * What the page plays: layouts one after another, and the updates that lead from each to the next. A trace has
- * the updates that were recorded; between dumps they are made as QEMU's listener makes them: all that is gone
- * or different is deleted, then all that is new or different is created.
+ * Timeline: layouts one after another, and the updates that lead from each to the next. A trace has the recorded
+ * updates. Between dumps they are made as QEMU's listener makes them: delete all that is gone or different, then create
+ * all that is new or different.
  */
-import { BlockLayout } from "../../src/cli/blocks.js";
-import { regionOf } from "../../src/cli/commits.js";
-import { layoutsOf, type SlotTable, withUpdate } from "../../src/cli/layouts.js";
+
+import { layoutsOf, type SlotTable, withUpdate } from "../../src/map/layouts.js";
 import {
   bytesOf,
   HOST,
@@ -14,9 +13,11 @@ import {
   type MemoryMap,
   mappingOf,
   PAGE_BYTES,
-} from "../../src/cli/memorymap.js";
-import type { Trace } from "../../src/cli/trace.js";
-import type { Slot } from "../../src/cli/windows.js";
+} from "../../src/map/memorymap.js";
+import { regionOf } from "../../src/replay/commits.js";
+import type { Slot } from "../../src/replay/gaps.js";
+import { BlockLayout } from "../../src/trace/blocks.js";
+import type { Trace } from "../../src/trace/trace.js";
 import { type Hole, holesBetween } from "./holes.js";
 
 /** A commit of the recorded machine, or the way from one dump to the next. */
@@ -24,9 +25,9 @@ export interface Step {
   readonly name: string;
   readonly cause: string;
   readonly updates: readonly Slot[];
-  /** MMIO windows after it, which no slot has. */
+  /** MMIO windows after it, which have no slot. */
   readonly windows: readonly Mapping[];
-  /** The most that is missing at once while its updates are made one by one. */
+  /** The most bytes that are missing at once while its updates are made one by one. */
   readonly hole: Hole;
 }
 
@@ -36,7 +37,7 @@ export interface Timeline {
   readonly steps: readonly Step[];
   /** The layout before the first step, and after each. */
   readonly layouts: readonly SlotTable[];
-  /** Whatever is mapped at some time: what a drawing must have room for. */
+  /** Everything that is mapped at some time, for the scale of the drawing. */
   readonly extent: readonly Mapping[];
   mappingsOf(slots: Iterable<Slot>): Mapping[];
 }
@@ -97,7 +98,7 @@ function timelineOf(
   };
 }
 
-/** Host memory for the blocks that dumps name; none if they have host addresses themselves. */
+/** Host addresses for the blocks of dumps; none if the dumps have host addresses. */
 function blocksOf(maps: readonly MemoryMap[]): BlockLayout | undefined {
   const ram = maps.flatMap(({ mappings }) => mappings.filter(({ kind }) => kind === "ram"));
   const own = ram.filter(({ block }) => block === HOST);
@@ -119,7 +120,7 @@ function blocksOf(maps: readonly MemoryMap[]): BlockLayout | undefined {
   return blocks;
 }
 
-/** RAM of a dump as slots, whole pages of it as in QEMU's kvm_align_section; ids are given where it has none. */
+/** RAM of a dump as slots, in whole pages as QEMU's kvm_align_section; missing ids are assigned. */
 function wantedSlots(mappings: readonly Mapping[], blocks: BlockLayout | undefined): Slot[] {
   const taken = new Set(mappings.flatMap(({ slot }) => (slot === undefined ? [] : [slot])));
   let id = 0;

@@ -1,15 +1,15 @@
 /**
- * A vCPU: looks up pages that are mapped before and after the commit that is being made, section after section, and
- * counts those it finds unmapped. Between bursts it sleeps, so that a page that is looked at does not heat a room.
+ * A vCPU: looks up pages that are mapped before and after the current commit, section after section, and counts the
+ * misses. It sleeps between bursts, so that an open page does not use a whole processor.
  */
 import { type EngineHandle, HVA_BAD, MemslotEngine, type Vcpu } from "memslots";
-import { choosePage, type ProbePage } from "../../src/cli/probes.js";
+import { choosePage, type ProbePage } from "../../src/replay/probes.js";
 import { Board, type BoardBuffers } from "./board.js";
 
 const SECTION_LOOKUPS = 16;
 const BURST_SECTIONS = 32;
 const SLEEP_MS = 4;
-/** Every so many lookups one is a write. */
+/** One of so many lookups is a write. */
 const WRITE_EVERY = 8;
 
 export interface VcpuTask {
@@ -82,7 +82,7 @@ addEventListener("message", async ({ data }: MessageEvent<VcpuTask>) => {
     }
   } catch (error) {
     board.progress.fail(data.number);
-    // A page hears of a worker's errors only, not of its rejected promises.
+    // A page receives a worker's errors only, not its rejected promises.
     reportError(error);
   }
 });

@@ -8,13 +8,13 @@ import binaryen from "binaryen";
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-/** What clang is asked for: a module without a C library, over a shared memory that it imports. */
+/** Arguments for clang: a module without a C library, over a shared memory that it imports. */
 const CLANG_FLAGS = [
   ...["--target=wasm32", "-nostdlib", "-O2", "-Wall", "-Werror", "-matomics", "-mbulk-memory"],
   ...["-Wl,--no-entry", "-Wl,--import-memory", "-Wl,--shared-memory", "-Wl,--max-memory=4294967296"],
 ];
 
-/** Without what npm adds: clang would give its module to the wasm-opt there, which drops unused imports. */
+/** PATH without npm's entries: clang would call the wasm-opt there, which drops unused imports. */
 const PATH = process.env.PATH?.split(delimiter)
   .filter((folder) => !folder.endsWith(".bin"))
   .join(delimiter);

@@ -3,7 +3,7 @@
  * host address is an address of that memory, and no word of the guest passes through JavaScript.
  *
  *   node examples/wasm-vcpu/main.mjs        the vCPU in the text format
- *   node examples/wasm-vcpu/main.mjs c      the same in C, where clang is
+ *   node examples/wasm-vcpu/main.mjs c      the same in C; needs clang
  */
 import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, MemslotEngine } from "memslots";
 import { buildVcpu, hasClang } from "./build.mjs";
@@ -14,7 +14,7 @@ if (source === "c" && !hasClang()) {
   process.exit();
 }
 
-// [0, 128 KiB) the vCPU's own data, [128 KiB, 1 MiB) RAM of the guest, behind it the engine.
+// [0, 128 KiB) data of the vCPU, [128 KiB, 1 MiB) RAM of the guest, then the engine.
 const RAM = 0x20000;
 const ENGINE = 0x100000;
 const memory = new WebAssembly.Memory({ initial: 16, maximum: 1024, shared: true });
@@ -25,7 +25,7 @@ const vcpu = new WebAssembly.Instance(new WebAssembly.Module(buildVcpu(source)),
   memslots: core,
 }).exports;
 
-// Four banks of 64 KiB, each full of its own number. The guest sees two of them at 0 and 0x10000.
+// Four banks of 64 KiB, each filled with its number. The guest sees two of them at 0 and 0x10000.
 const BANK = 0x10000;
 const words = new Int32Array(memory.buffer);
 for (let bank = 0; bank < 4; bank++) {

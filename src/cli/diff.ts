@@ -3,13 +3,16 @@
  * can ask "are they equal?" without reading a word.
  */
 import { Command } from "commander";
-import { FILES, parseCommit } from "./arguments.js";
-import { flagNames, hexText, sizeText, table } from "./format.js";
-import { InputError } from "./jsonl.js";
-import { type Behind, diffMaps, IncomparableError, type MapChange } from "./mapdiff.js";
-import { bytesOf, HOST, type MemoryMap } from "./memorymap.js";
-import { readMap } from "./readsource.js";
-import { rangeText } from "./windows.js";
+import { type Behind, diffMaps, IncomparableError, type MapChange } from "../map/diff.js";
+import { bytesOf, HOST, type MemoryMap } from "../map/memorymap.js";
+import { flagNames, hexText, sizeText, table } from "../replay/format.js";
+import { rangeText } from "../replay/gaps.js";
+import { InputError } from "../trace/jsonl.js";
+import { printable } from "../trace/printable.js";
+import { addNotes, FILES, parseCommit } from "./arguments.js";
+import type { Colours } from "./colour.js";
+import { readMap } from "./input.js";
+import { complain, printJson, printNotes, printText } from "./writeout.js";
 
 const EQUAL = 0;
 const DIFFERENT = 1;
@@ -22,15 +25,15 @@ interface Options {
 }
 
 export function diffCommand(): Command {
-  return new Command("diff")
+  const command = new Command("diff")
     .description("Compare two memory maps: what was added, removed, moved, and whose flags changed.")
     .argument("<a>", "a trace or a dump; - is standard input")
     .argument("<b>", "another, or the same trace")
-    .option("--at-a <commit>", "of trace a: the map after this commit", parseCommit)
-    .option("--at-b <commit>", "of trace b: the map after this commit", parseCommit)
+    .option("--at-a <n>", "of trace a: the map after commit n; of several dumps: the n-th", parseCommit)
+    .option("--at-b <n>", "the same of b", parseCommit)
     .option("--json", "print one JSON object")
-    .addHelpText("after", HELP)
     .action(diff);
+  return addNotes(command, HELP);
 }
 
 async function diff(a: string, b: string, { atA, atB, json = false }: Options): Promise<void> {
@@ -38,11 +41,14 @@ async function diff(a: string, b: string, { atA, atB, json = false }: Options): 
     if (a === "-" && b === "-") throw new InputError("-", undefined, "standard input can be read once only");
     const maps = [await readMap(a, atA), await readMap(b, atB)] as const;
     const changes = diffMaps(...maps);
-    process.stdout.write(json ? `${JSON.stringify(diffJson(maps, changes))}\n` : diffText(maps, changes));
+    if (json) printJson(diffJson(maps, changes));
+    else printText(diffText(maps, changes), COLOURS);
+    printNotes(a, maps[0]);
+    printNotes(b, maps[1]);
     process.exitCode = changes.length === 0 ? EQUAL : DIFFERENT;
   } catch (error) {
     if (!(error instanceof InputError || error instanceof IncomparableError)) throw error;
-    process.stderr.write(`memslots: ${error.message}\n`);
+    complain(error.message);
     process.exitCode = TROUBLE;
   }
 }
@@ -50,7 +56,7 @@ async function diff(a: string, b: string, { atA, atB, json = false }: Options): 
 function diffJson([a, b]: readonly [MemoryMap, MemoryMap], changes: readonly MapChange[]): object {
   const side = (behind: Behind | undefined) =>
     behind && {
-      [behind.kind === "mmio" ? "mmio" : "block"]: behind.block,
+      [behind.kind === "mmio" ? "mmio" : "block"]: behind.block === HOST ? "host" : behind.block,
       off: hexText(behind.off),
       flags: behind.flags,
     };
@@ -71,6 +77,14 @@ function diffJson([a, b]: readonly [MemoryMap, MemoryMap], changes: readonly Map
 
 const MARKS = { added: "+", removed: "-", moved: ">", flags: "*" } as const;
 
+const COLOURS: Colours = [
+  [/^(?:---|\+\+\+) .*$/gm, "bold"],
+  [/^ {2}\+ .*$/gm, "green"],
+  [/^ {2}- .*$/gm, "red"],
+  [/^ {2}> .*$/gm, "yellow"],
+  [/^ {2}\* .*$/gm, "cyan"],
+];
+
 /** Nothing if there is no change, as diff(1). */
 function diffText([a, b]: readonly [MemoryMap, MemoryMap], changes: readonly MapChange[]): string {
   if (changes.length === 0) return "";
@@ -85,12 +99,12 @@ function diffText([a, b]: readonly [MemoryMap, MemoryMap], changes: readonly Map
       sides.join(" -> "),
     ];
   });
-  return [`--- ${a.title}`, `+++ ${b.title}`, ...table(rows, 1), ""].join("\n");
+  return [`--- ${printable(a.title)}`, `+++ ${printable(b.title)}`, ...table(rows, 1), ""].join("\n");
 }
 
 function behindText({ kind, block, off, flags }: Behind): string {
-  if (kind === "mmio") return `mmio ${block}`;
-  const place = block === HOST ? hexText(off) : `${block} ${hexText(off)}`;
+  if (kind === "mmio") return `mmio ${printable(block)}`;
+  const place = block === HOST ? hexText(off) : `${printable(block)} ${hexText(off)}`;
   return [place, ...flagNames(flags)].join(" ");
 }
 

@@ -1,5 +1,6 @@
 /** A bar on standard error for work that a person waits for; none where standard error is no terminal. */
 import { type Options, Presets, SingleBar } from "cli-progress";
+import type { ProgressSteps } from "../replay/probing.js";
 
 const OPTIONS: Options = {
   format: "  {bar} {value}/{total} {unit}  {what}",
@@ -11,17 +12,9 @@ const OPTIONS: Options = {
   noTTYOutput: false,
 };
 
-export interface ProgressBar {
-  /** Begin `total` more steps, of `what`. */
-  begin(total: number, unit: string, what: string): void;
-  step(): void;
-  /** Take the bar away; begin brings it back. */
-  end(): void;
-}
+const NONE: ProgressSteps = { begin() {}, step() {}, end() {} };
 
-const NONE: ProgressBar = { begin() {}, step() {}, end() {} };
-
-export function progressBar(stream: NodeJS.WriteStream): ProgressBar {
+export function progressBar(stream: NodeJS.WriteStream): ProgressSteps {
   if (!stream.isTTY) return NONE;
   const bar = new SingleBar({ ...OPTIONS, stream }, Presets.shades_classic);
   return {

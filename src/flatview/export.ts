@@ -1,16 +1,20 @@
 /**
  * Views for other programs: as JSON, and as struct kvm_userspace_memory_region.
  */
+
+import { checkOptionNames } from "../kvm/arguments.js";
+import type { Slot } from "../kvm/region.js";
 import {
-  encodeMemoryRegion,
+  encodeUserspaceMemoryRegion,
   KVM_USERSPACE_MEMORY_REGION_BYTES,
-  type MemoryRegion as KvmRegion,
-} from "../uapi.js";
+  type UserspaceMemoryRegion as KvmRegion,
+} from "../kvm/uapi.js";
 import { FlatView } from "./flatview.js";
 import { mappingOf } from "./mapping.js";
 import { MemoryRegion, type RegionKind } from "./memoryregion.js";
-import { type NumberedSlot, planList } from "./plan.js";
+import { planList } from "./plan.js";
 import type { FlatRange } from "./render.js";
+import { SlotNumbers } from "./slotnumbers.js";
 
 /** A range as JSON. Numbers that may exceed 2^53 are strings "0x...". */
 export interface FlatRangeJson {
@@ -130,27 +134,40 @@ export function flatViewFromJson(json: FlatViewJson): FlatView {
 /** Options of `kvmRegions`. */
 export interface KvmRegionsOptions {
   /** 0 if not given. */
-  readonly addressSpace?: number;
+  readonly asId?: number | undefined;
   /** 12 if not given. */
-  readonly pageShift?: number;
+  readonly pageShift?: number | undefined;
   /** 52 if not given. */
-  readonly maxPhysAddrBits?: number;
-  /** As `protectSections` of `engine.setFlatView`; off if not given. */
-  readonly protectSections?: boolean;
+  readonly maxPhysAddrBits?: number | undefined;
+  /** As `protectSections` of `FlatViews`; off if not given. */
+  readonly protectSections?: boolean | undefined;
 }
 
-/** The slots that a view needs, numbered from 0, ascending: what a VMM that has none yet is to create. */
-export function kvmRegions(view: FlatView, options: KvmRegionsOptions = {}): readonly NumberedSlot[] {
-  const { addressSpace = 0, pageShift = 12, maxPhysAddrBits = 52, protectSections = false } = options;
-  const { slots } = mappingOf(view, { pageShift, maxPhysAddrBits, protectSections });
-  return planList([], slots, addressSpace, new Set()).list;
+/**
+ * The slots that a view needs, numbered from 0, ascending: what a VMM that has none yet is to create.
+ * @throws RangeError naming a region whose memory lies beyond the width of an address; TypeError
+ */
+export function kvmRegions(view: FlatView, options: KvmRegionsOptions = {}): readonly Slot[] {
+  const known = { asId: true, pageShift: true, maxPhysAddrBits: true, protectSections: true } as const;
+  checkOptionNames<KvmRegionsOptions>(options, known);
+  const { asId = 0, pageShift = 12, maxPhysAddrBits = 52, protectSections = false } = options;
+  // Whose host it is for is not known: user addresses of 64-bit Arm reach 2^48, others further.
+  const maxHost = Number.MAX_SAFE_INTEGER;
+  for (const { region, start, size } of view.ranges) {
+    const end = start + size;
+    if (region.host === undefined || end <= 1n << BigInt(maxPhysAddrBits)) continue;
+    const width = `2^${maxPhysAddrBits} (maxPhysAddrBits)`;
+    throw new RangeError(`"${region.name}" must end at or below ${width}, not at 0x${end.toString(16)}`);
+  }
+  const { slots } = mappingOf(view, { pageShift, maxPhysAddrBits, protectSections, maxHost });
+  return planList([], slots, asId, new SlotNumbers(slots.length)).list;
 }
 
 /** A list as an array of struct kvm_userspace_memory_region, which a C program hands to the ioctl one by one. */
 export function encodeKvmRegions(list: readonly KvmRegion[]): Uint8Array {
   const bytes = new Uint8Array(list.length * KVM_USERSPACE_MEMORY_REGION_BYTES);
   list.forEach((region, i) => {
-    bytes.set(encodeMemoryRegion(region), i * KVM_USERSPACE_MEMORY_REGION_BYTES);
+    bytes.set(encodeUserspaceMemoryRegion(region), i * KVM_USERSPACE_MEMORY_REGION_BYTES);
   });
   return bytes;
 }

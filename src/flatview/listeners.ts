@@ -7,11 +7,14 @@
  *                       regionNop, logStart, logStop of what stays; regionAdd of what is new; ascending
  *   commit, of all listeners
  *
+ * A commit costs what changes, unless a listener has `regionNop`.
+ *
  * So no range is added where another one has not been deleted before. Listeners stand in the order of their
  * priority, the lowest first; teardown (regionDel, logStop) goes through them backwards. Mirrors MemoryListener and
  * address_space_update_topology_pass (QEMU system/memory.c).
  */
-import type { FlatView } from "./flatview.js";
+import { callAll } from "../kvm/arguments.js";
+import type { RangeList } from "./rangelist.js";
 import type { FlatRange } from "./render.js";
 
 /** A range as a listener is told of it: plain data, that can be posted to another thread. Bytes. */
@@ -38,7 +41,10 @@ export interface MemorySection {
   readonly log: boolean;
 }
 
-/** Each function is optional. What they throw comes out of the commit, which is in force all the same. */
+/**
+ * Each function is optional. What they throw comes out of the commit once all listeners are told; it is in force all
+ * the same. A listener may commit: the others hear of that once they have heard of this.
+ */
 export interface MemoryListener {
   /** Changes follow. */
   begin?(): void;
@@ -56,17 +62,17 @@ export interface MemoryListener {
   commit?(): void;
 }
 
-/** Options of `engine.addListener`. */
+/** Options of `views.addListener`. */
 export interface ListenerOptions {
   /** Address space to be told of; all if not given. */
-  addressSpace?: number;
+  asId?: number | undefined;
   /** Order among listeners, lowest first; 0 if not given. */
-  priority?: number;
+  priority?: number | undefined;
 }
 
 interface Entry {
   readonly listener: MemoryListener;
-  readonly addressSpace: number | undefined;
+  readonly asId: number | undefined;
   readonly priority: number;
 }
 
@@ -76,8 +82,11 @@ export type RegionEvent = "regionAdd" | "regionDel" | "regionNop" | "logStart" |
 /** A step of an address space from one view to the next. */
 export interface ViewChange {
   readonly asId: number;
-  readonly before: FlatView;
-  readonly after: FlatView;
+  readonly before: RangeList<FlatRange, bigint>;
+  readonly after: RangeList<FlatRange, bigint>;
+  /** Ranges that only the first view has, and only the second. */
+  readonly removed: readonly FlatRange[];
+  readonly added: readonly FlatRange[];
 }
 
 function sectionOf(asId: number, range: FlatRange): MemorySection {
@@ -134,54 +143,118 @@ function pass(before: readonly FlatRange[], after: readonly FlatRange[], adding:
   }
 }
 
+function sorted(ranges: readonly FlatRange[]): FlatRange[] {
+  return [...ranges].sort((a, b) => (a.start < b.start ? -1 : 1));
+}
+
 export class Listeners {
   /** Ascending by priority. */
   readonly #entries: Entry[] = [];
+  /** Commits that are to be told, in the order of their publication: a listener may commit. */
+  readonly #untold: { changes: readonly ViewChange[]; entries: readonly Entry[] }[] = [];
+  #telling = false;
+
+  get empty(): boolean {
+    return this.#entries.length === 0;
+  }
 
   /** Add one, and tell it what is there: begin, regionAdd and logStart of each range, commit. */
   add(
     listener: MemoryListener,
-    { addressSpace, priority = 0 }: ListenerOptions,
-    views: readonly FlatView[],
+    { asId: only, priority = 0 }: ListenerOptions,
+    views: readonly (readonly FlatRange[])[],
   ): () => void {
-    const entry = { listener, addressSpace, priority };
+    const entry = { listener, asId: only, priority };
     const at = this.#entries.findIndex((other) => other.priority > priority);
     this.#entries.splice(at < 0 ? this.#entries.length : at, 0, entry);
-    listener.begin?.();
-    views.forEach((view, asId) => {
-      if (addressSpace !== undefined && addressSpace !== asId) return;
-      for (const range of view.ranges) {
-        const section = sectionOf(asId, range);
-        listener.regionAdd?.(section);
-        if (range.log) listener.logStart?.(section);
-      }
-    });
-    listener.commit?.();
-    return () => {
+    const remove = () => {
       const known = this.#entries.indexOf(entry);
       if (known >= 0) this.#entries.splice(known, 1);
     };
+    try {
+      this.#inTurn(() => tellAll(listener, only, views));
+    } catch (error) {
+      remove();
+      throw error;
+    }
+    return remove;
   }
 
-  /** Tell all what has changed. */
+  /**
+   * Tell all what has changed: every listener everything, whatever one of them throws. What a listener commits is told
+   * once this is told.
+   * @throws the first error of a listener, after the last call
+   */
   tell(changes: readonly ViewChange[]): void {
-    if (this.#entries.length === 0) return;
-    const forward = [...this.#entries];
-    const reverse = [...forward].reverse();
-    for (const { listener } of forward) listener.begin?.();
-    for (const { asId, before, after } of changes) {
-      const tell: Tell = (event, range) => {
-        const section = sectionOf(asId, range);
-        const order = event === "regionDel" || event === "logStop" ? reverse : forward;
-        for (const { listener, addressSpace } of order) {
-          if (addressSpace === undefined || addressSpace === asId) listener[event]?.(section);
-        }
-      };
-      pass(before.ranges, after.ranges, false, tell);
-      pass(before.ranges, after.ranges, true, tell);
-    }
-    for (const { listener } of forward) listener.commit?.();
+    // One that is added later knows of this from its first views.
+    this.#untold.push({ changes, entries: [...this.#entries] });
+    this.#inTurn(() => {});
   }
+
+  /** Do `work`, and tell what is to be told: of calls inside of one another the outermost does. */
+  #inTurn(work: () => void): void {
+    if (this.#telling) {
+      work();
+      return;
+    }
+    this.#telling = true;
+    try {
+      callAll(this.#calls(work));
+    } finally {
+      this.#telling = false;
+    }
+  }
+
+  /** `work`, and the calls for all commits that are to be told, also those that come meanwhile. */
+  *#calls(work: () => void): Iterable<() => void> {
+    yield work;
+    for (let next = this.#untold.shift(); next !== undefined; next = this.#untold.shift()) {
+      const entries = next.entries.filter((entry) => this.#entries.includes(entry));
+      yield* callsFor(next.changes, entries);
+    }
+  }
+}
+
+/** Tell a new listener what is there. */
+function tellAll(
+  listener: MemoryListener,
+  only: number | undefined,
+  views: readonly Iterable<FlatRange>[],
+): void {
+  listener.begin?.();
+  views.forEach((ranges, asId) => {
+    if (only !== undefined && only !== asId) return;
+    for (const range of ranges) {
+      const section = sectionOf(asId, range);
+      listener.regionAdd?.(section);
+      if (range.log) listener.logStart?.(section);
+    }
+  });
+  listener.commit?.();
+}
+
+/** The calls that tell listeners of a commit, in order. */
+function* callsFor(changes: readonly ViewChange[], forward: readonly Entry[]): Iterable<() => void> {
+  if (forward.length === 0) return;
+  const reverse = [...forward].reverse();
+  for (const { listener } of forward) yield () => listener.begin?.();
+  // Who hears of ranges that stay makes a commit cost what there is.
+  const all = forward.some(({ listener }) => listener.regionNop !== undefined);
+  for (const { asId, before, after, removed, added } of changes) {
+    const calls: (() => void)[] = [];
+    const tell: Tell = (event, range) => {
+      const section = sectionOf(asId, range);
+      const order = event === "regionDel" || event === "logStop" ? reverse : forward;
+      for (const { listener, asId: only } of order) {
+        if (only === undefined || only === asId) calls.push(() => listener[event]?.(section));
+      }
+    };
+    const [old, now] = all ? [before.items(), after.items()] : [sorted(removed), sorted(added)];
+    pass(old, now, false, tell);
+    pass(old, now, true, tell);
+    yield* calls;
+  }
+  for (const { listener } of forward) yield () => listener.commit?.();
 }
 
 /** What a listener was told between begin and commit, as one message. */

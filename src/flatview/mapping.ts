@@ -5,6 +5,9 @@
  *                                                                            -> what is left -> host windows
  *   devices       -> joined where they continue each other                                   -> device windows
  *
+ * A piece is what has been joined. Slots and windows are a function of the piece alone, so what an edit changes in a
+ * mapping is what it changes in its pieces.
+ *
  * Invariants
  *  - The same view gives the same mapping, whatever was mapped before.
  *  - No two slots continue each other with equal flags, but for slots of the largest size there is.
@@ -12,9 +15,11 @@
  * Mirrors kvm_align_section, kvm_set_phys_mem and kvm_mem_flags (QEMU accel/kvm/kvm-all.c); QEMU makes a slot of
  * each range by itself.
  */
-import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, TASK_SIZE_MAX } from "../uapi.js";
-import type { MmioWindow } from "../windows.js";
+import type { Slot } from "../kvm/region.js";
+import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, TASK_SIZE_MAX } from "../kvm/uapi.js";
+import type { MmioWindow } from "../kvm/window.js";
 import type { FlatView } from "./flatview.js";
+import type { Layer } from "./rangepatch.js";
 import { endOf, type FlatRange } from "./render.js";
 
 /** A slot without a number. Bytes. */
@@ -44,112 +49,194 @@ export interface MappingOptions {
    * section's protection, so that a guest behind KVM writes what PAM protects.
    */
   readonly protectSections: boolean;
+  /** End of host addresses; TASK_SIZE_MAX if not given. */
+  readonly maxHost?: number;
 }
 
 /** Largest slot in pages: below KVM_MEM_MAX_NR_PAGES, and a power of two. */
 const SLOT_PAGES_MAX = 2 ** 30;
+const NO_SLOTS: readonly Slot[] = [];
 
-interface Piece {
-  gpa: number;
-  bytes: number;
-  hva: number;
-  flags: number;
+/** Guest memory [start, end) that one block of host memory, or one device, answers for. */
+export class Piece {
+  readonly start: number;
+  readonly end: number;
+  /** Host address, or byte of the device, at `start`. */
+  readonly target: number;
+  /** Number of the device; undefined for host memory. */
+  readonly device: number | undefined;
+  /** KVM_MEM_* bits. */
+  readonly flags: number;
   /** Its part-pages are the device's. */
-  romd: boolean;
-}
+  readonly romd: boolean;
+  readonly slotless: boolean;
+  /** Its slots, once it has been mapped. */
+  slots: readonly Slot[] = NO_SLOTS;
 
-function isMemory({ region, romd }: FlatRange): boolean {
-  return region.host !== undefined && (region.kind !== "romDevice" || romd);
-}
+  constructor(
+    start: number,
+    end: number,
+    target: number,
+    device: number | undefined,
+    flags: number,
+    romd: boolean,
+    slotless: boolean,
+  ) {
+    this.start = start;
+    this.end = end;
+    this.target = target;
+    this.device = device;
+    this.flags = flags;
+    this.romd = romd;
+    this.slotless = slotless;
+  }
 
-function pieceOf(range: FlatRange, { maxPhysAddrBits, protectSections }: MappingOptions): Piece {
-  const { region, romd, log } = range;
-  const refuses = region.readonly || romd || (protectSections && range.readonly);
-  const end = endOf(range);
-  if (end > 1n << BigInt(maxPhysAddrBits)) {
-    throw new RangeError(
-      `"${region.name}" must end at or below 2^${maxPhysAddrBits} (maxPhysAddrBits), not at 0x${end.toString(16)}`,
+  /** The same for other guest memory, which it continues to. */
+  at(start: number, end: number): Piece {
+    const { device, flags, romd, slotless } = this;
+    return new Piece(start, end, this.target + (start - this.start), device, flags, romd, slotless);
+  }
+
+  /** Answered for in one way. */
+  alike(other: Piece): boolean {
+    return (
+      this.device === other.device &&
+      this.flags === other.flags &&
+      this.target - this.start === other.target - other.start &&
+      this.romd === other.romd &&
+      this.slotless === other.slotless
     );
   }
-  const hva = BigInt(region.host!) + range.offset;
-  if (hva + range.size > BigInt(TASK_SIZE_MAX)) {
-    throw new RangeError(
-      `"${region.name}" must end below TASK_SIZE_MAX in the host, not at ${hva + range.size}`,
-    );
-  }
-  const flags = (refuses ? KVM_MEM_READONLY : 0) | (log ? KVM_MEM_LOG_DIRTY_PAGES : 0);
-  return { gpa: Number(range.start), bytes: Number(range.size), hva: Number(hva), flags, romd };
 }
 
-/** Pieces that continue each other as one. */
-function coalesce(pieces: readonly Piece[]): Piece[] {
-  const joined: Piece[] = [];
-  for (const piece of pieces) {
-    const last = joined.at(-1);
-    const continues =
-      last !== undefined &&
-      last.gpa + last.bytes === piece.gpa &&
-      last.hva + last.bytes === piece.hva &&
-      last.flags === piece.flags &&
-      last.romd === piece.romd;
-    if (continues) last.bytes += piece.bytes;
-    else joined.push({ ...piece });
-  }
-  return joined;
+/** Pieces of memory, or those of devices: a ROM device has one of each in the same place. */
+export const PIECES: Layer<Piece, number> = {
+  start: ({ start }) => start,
+  end: ({ end }) => end,
+  part: (piece, start, end) => piece.at(start, end),
+  join(pieces) {
+    const joined: Piece[] = [];
+    for (const piece of pieces) {
+      const last = joined.at(-1);
+      if (last !== undefined && last.end === piece.start && last.alike(piece)) {
+        joined[joined.length - 1] = last.at(last.start, piece.end);
+      } else joined.push(piece);
+    }
+    return joined;
+  },
+  equal: (a, b) => a.start === b.start && a.end === b.end && a.alike(b),
+};
+
+/** `address`, or the first guest address that an engine has not: nothing is there, of memory as of devices. */
+export function withinReach(address: bigint, limit: number): number {
+  // Numbers are exact up to there.
+  return Math.min(Number(address), limit);
 }
 
-/** Whole pages of a piece as slots, the rest as windows. */
-function cut(piece: Piece, pageBytes: number, slots: SlotRange[], windows: MmioWindow[]): void {
-  const { gpa, bytes, hva, flags, romd } = piece;
-  const end = gpa + bytes;
-  const fits = gpa % pageBytes === hva % pageBytes;
-  const first = fits ? Math.ceil(gpa / pageBytes) * pageBytes : end;
-  const last = Math.max(first, Math.floor(end / pageBytes) * pageBytes);
-  const window = (from: number, to: number) => {
-    if (from >= to || romd) return;
-    const readonly = (flags & KVM_MEM_READONLY) !== 0;
-    windows.push({ gpa: from, bytes: to - from, hva: hva + (from - gpa), readonly });
-  };
-  window(gpa, Math.min(first, end));
-  for (let at = first; at < last; at += SLOT_PAGES_MAX * pageBytes) {
-    const memorySize = Math.min(last - at, SLOT_PAGES_MAX * pageBytes);
-    slots.push({ guestPhysAddr: at, memorySize, userspaceAddr: hva + (at - gpa), flags });
+/** The pieces of memory of ascending ranges, not joined. @throws RangeError as mappingOf */
+export function memoryPieces(ranges: readonly FlatRange[], options: MappingOptions): Piece[] {
+  const limit = 2 ** options.maxPhysAddrBits;
+  const pieces: Piece[] = [];
+  for (const range of ranges) {
+    const { region, romd, log } = range;
+    if (region.host === undefined || (region.kind === "romDevice" && !romd)) continue;
+    const start = withinReach(range.start, limit);
+    const end = withinReach(endOf(range), limit);
+    if (start === end) continue;
+    const target = hostOf(range, end - start, options);
+    const refuses = region.readonly || romd || (options.protectSections && range.readonly);
+    const flags = (refuses ? KVM_MEM_READONLY : 0) | (log ? KVM_MEM_LOG_DIRTY_PAGES : 0);
+    pieces.push(new Piece(start, end, target, undefined, flags, romd, range.slotless === true));
   }
-  window(last, first < end ? end : last);
+  return pieces;
 }
 
-/** The devices' ranges as windows, cut at the end of what the engine can address. */
-function deviceWindows(ranges: readonly FlatRange[], limit: bigint): MmioWindow[] {
-  const windows: { gpa: number; bytes: number; device: number; offset: number }[] = [];
+/** The pieces of devices of ascending ranges, not joined. */
+export function devicePieces(ranges: readonly FlatRange[], options: MappingOptions): Piece[] {
+  const limit = 2 ** options.maxPhysAddrBits;
+  const pieces: Piece[] = [];
   for (const range of ranges) {
     const { device } = range.region;
-    if (device === undefined || range.start >= limit) continue;
-    const end = endOf(range) < limit ? endOf(range) : limit;
-    const [gpa, bytes, offset] = [range.start, end - range.start, range.offset].map(Number) as [
-      number,
-      number,
-      number,
-    ];
-    const last = windows.at(-1);
-    const continues =
-      last?.device === device && last.gpa + last.bytes === gpa && last.offset + last.bytes === offset;
-    if (continues) last.bytes += bytes;
-    else windows.push({ gpa, bytes, device, offset });
+    if (device === undefined) continue;
+    const start = withinReach(range.start, limit);
+    const end = withinReach(endOf(range), limit);
+    if (start < end) pieces.push(new Piece(start, end, Number(range.offset), device, 0, false, false));
   }
-  return windows;
+  return pieces;
+}
+
+/** The host address of a range of memory. @throws RangeError */
+function hostOf({ region, offset }: FlatRange, bytes: number, { maxHost }: MappingOptions): number {
+  const hva = region.host! + Number(offset);
+  const most = maxHost ?? TASK_SIZE_MAX;
+  if (hva + bytes <= most) return hva;
+  const end = `0x${(hva + bytes).toString(16)}`;
+  throw new RangeError(
+    `"${region.name}" must end at or below 0x${most.toString(16)} in the host, not at ${end}`,
+  );
+}
+
+/** The first whole page of a piece of memory; its end if it has none. */
+function firstPage({ start, end, target, slotless }: Piece, pageBytes: number): number {
+  const distance = start - target;
+  // Rounding is several times faster than a remainder of doubles.
+  if (slotless || Math.floor(distance / pageBytes) * pageBytes !== distance) return end;
+  return Math.min(Math.ceil(start / pageBytes) * pageBytes, end);
+}
+
+/** The end of its last whole page. */
+function lastPage({ end }: Piece, pageBytes: number): number {
+  return Math.floor(end / pageBytes) * pageBytes;
+}
+
+/** Add the slots of a piece of memory. */
+export function addSlots(slots: SlotRange[], piece: Piece, { pageShift }: MappingOptions): void {
+  const { start, target, flags } = piece;
+  const pageBytes = 1 << pageShift;
+  const last = lastPage(piece, pageBytes);
+  for (let at = firstPage(piece, pageBytes); at < last; at += SLOT_PAGES_MAX * pageBytes) {
+    const memorySize = Math.min(last - at, SLOT_PAGES_MAX * pageBytes);
+    slots.push({ guestPhysAddr: at, memorySize, userspaceAddr: target + (at - start), flags });
+  }
+}
+
+/** Add the windows of a piece: a device, or the memory that is not in whole pages. */
+export function addWindows(windows: MmioWindow[], piece: Piece, { pageShift }: MappingOptions): void {
+  const { start, end, target, device, flags, romd } = piece;
+  if (device !== undefined) {
+    windows.push({ gpa: start, bytes: end - start, device, offset: target });
+    return;
+  }
+  if (romd) return;
+  const pageBytes = 1 << pageShift;
+  const [first, last] = [firstPage(piece, pageBytes), lastPage(piece, pageBytes)];
+  const add = (from: number, to: number): void => {
+    if (from >= to) return;
+    const readonly = (flags & KVM_MEM_READONLY) !== 0;
+    const window = { gpa: from, bytes: to - from, hva: target + (from - start), readonly };
+    windows.push((flags & KVM_MEM_LOG_DIRTY_PAGES) === 0 ? window : { ...window, log: true });
+  };
+  if (first < last) {
+    add(start, first);
+    add(last, end);
+  } else add(start, end);
 }
 
 /**
  * Slots and windows of a view.
- * @throws RangeError naming a region whose memory lies beyond what the engine can address
+ * @throws RangeError naming a region whose host memory lies beyond what the engine can address
  */
 export function mappingOf(view: FlatView, options: MappingOptions): Mapping {
-  const limit = 1n << BigInt(options.maxPhysAddrBits);
+  const memory = PIECES.join(memoryPieces(view.ranges, options));
+  const devices = PIECES.join(devicePieces(view.ranges, options));
   const slots: SlotRange[] = [];
-  const windows = deviceWindows(view.ranges, limit);
-  const mixed: MmioWindow[] = windows;
-  const pieces = view.ranges.filter(isMemory).map((range) => pieceOf(range, options));
-  for (const piece of coalesce(pieces)) cut(piece, 2 ** options.pageShift, slots, mixed);
-  mixed.sort((a, b) => a.gpa - b.gpa);
-  return { slots, windows: mixed };
+  for (const piece of memory) addSlots(slots, piece, options);
+  return { slots, windows: windowsOf([...memory, ...devices], options) };
+}
+
+/** All windows of these pieces, ascending. */
+export function windowsOf(pieces: readonly Piece[], options: MappingOptions): MmioWindow[] {
+  const windows: MmioWindow[] = [];
+  for (const piece of pieces) addWindows(windows, piece, options);
+  return windows.sort((a, b) => a.gpa - b.gpa);
 }

@@ -1,21 +1,28 @@
 /**
- * What is behind the BARs of a PCI device: host memory, which becomes a slot, or registers, which become an
- * MMIO window. Tells what to commit so that BARs move.
+ * PciDevice: a PCI function and the targets of its BARs. A target is host memory, which becomes a slot, or registers,
+ * which become an MMIO window. It computes the regions and windows of a commit that moves BARs.
  */
-import { show, toU32 } from "../region.js";
-import type { MemoryRegion } from "../uapi.js";
-import type { DeviceWindow } from "../windows.js";
+import { checkObject, checkOptionNames, show, toU32 } from "../kvm/arguments.js";
+import type { UserspaceMemoryRegion } from "../kvm/uapi.js";
+import type { DeviceWindow } from "../kvm/window.js";
 import { PAGE_BYTES } from "./parts.js";
-import { type BarMove, type PciBarOptions, PciFunction, type PciFunctionOptions } from "./pcifunction.js";
+import {
+  BAR_OPTIONS,
+  type BarMove,
+  FUNCTION_OPTIONS,
+  type PciBarOptions,
+  PciFunction,
+  type PciFunctionOptions,
+} from "./pcifunction.js";
 
-/** A BAR of host memory: a slot wherever the guest puts it. */
+/** A BAR of host memory: a slot at the address that the guest assigns. */
 export interface MemoryBar extends PciBarOptions {
-  /** Slot number, of no other use. */
+  /** Slot number, used by this BAR alone. */
   readonly slot: number;
-  /** Host address. */
+  /** Host address of its first byte. */
   readonly userspaceAddr: number;
-  /** As of a region. */
-  readonly flags?: number;
+  /** KVM_MEM_* bits; 0 if not given. */
+  readonly flags?: number | undefined;
 }
 
 /** A BAR of registers. */
@@ -26,25 +33,30 @@ export interface DeviceBar extends PciBarOptions {
 
 /** A PCI device with function 0 only. */
 export interface PciDeviceOptions extends PciFunctionOptions {
-  /** By number of the BAR; behind a 64-bit one comes undefined. */
+  /** By number of the BAR; undefined follows a 64-bit one, whose second register it is. */
   readonly bars: readonly (MemoryBar | DeviceBar | undefined)[];
 }
 
-/** A function and what is behind its BARs. */
+/** A function and the targets of its BARs. */
 export class PciDevice {
   readonly function: PciFunction;
   readonly #bars: PciDeviceOptions["bars"];
 
   /** @throws TypeError or RangeError naming the field */
   constructor(options: PciDeviceOptions) {
+    checkOptionNames<PciDeviceOptions>(options, { ...FUNCTION_OPTIONS, bars: true });
     const { bars } = options;
     if (!Array.isArray(bars)) throw new TypeError(`bars must be an array, not ${show(bars)}`);
     for (const [i, bar] of bars.entries()) {
       if (bar === undefined) continue;
+      checkObject(bar, `bars[${i}]`);
       if ("device" in bar) {
+        checkOptionNames<DeviceBar>(bar, { ...BAR_OPTIONS, device: true }, `bars[${i}]`);
         toU32(bar.device, `bars[${i}].device`);
         continue;
       }
+      const known = { ...BAR_OPTIONS, slot: true, userspaceAddr: true, flags: true } as const;
+      checkOptionNames<MemoryBar>(bar, known, `bars[${i}]`);
       toU32(bar.slot, `bars[${i}].slot`);
       toU32(bar.userspaceAddr, `bars[${i}].userspaceAddr`);
       if (bar.size < PAGE_BYTES) {
@@ -55,8 +67,8 @@ export class PciDevice {
     this.#bars = bars;
   }
 
-  /** Updates of the slots behind the BARs that move. */
-  regions(moves: readonly BarMove[]): MemoryRegion[] {
+  /** Updates of the slots of these moving BARs. */
+  regions(moves: readonly BarMove[]): UserspaceMemoryRegion[] {
     return moves.flatMap(({ bar, base }) => {
       const behind = this.#bars[bar]!;
       if ("device" in behind) return [];
@@ -66,7 +78,7 @@ export class PciDevice {
     });
   }
 
-  /** Windows of the BARs with registers behind them, after these moves. */
+  /** Windows of the BARs with a device, after these moves. */
   windows(moves: readonly BarMove[]): DeviceWindow[] {
     return this.#bars.flatMap((behind, bar) => {
       if (behind === undefined || !("device" in behind)) return [];

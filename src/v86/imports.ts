@@ -1,5 +1,5 @@
 /**
- * The imports of v86's wasm, as `wasm_fn` gets to see them: found by name, and replaced before the module is
+ * The imports of v86's wasm, which `wasm_fn` receives: handlers found by name, for replacement before the module is
  * instantiated.
  */
 import type { MemoryImports } from "./access.js";
@@ -8,10 +8,10 @@ import type { PortImports } from "./pcihost.js";
 /** The value of v86's option `wasm_fn`. */
 export type WasmFunction = (imports: WebAssembly.Imports) => Promise<WebAssembly.Exports>;
 
-/** Handlers of v86 that the map stands before. */
+/** Handlers of v86 that the map replaces and calls. */
 export type V86Handlers = MemoryImports & PortImports;
 
-/** v86's own handlers. @throws Error naming what is missing: then it is no v86 that this adapter knows */
+/** v86's handlers among the imports. @throws Error naming a missing one: the wasm is no v86 that this adapter knows */
 export function handlersOf({ env }: WebAssembly.Imports): V86Handlers {
   const handler = (name: keyof V86Handlers): ((...words: number[]) => number) => {
     const found = env?.[name];

@@ -1,6 +1,6 @@
 /**
- * memslots/v86: a memory map for v86 (npm v86, unpatched) whose slots, MMIO windows and PCI BARs can be
- * created, moved and removed while the guest runs.
+ * memslots/v86: a memory map for v86 (npm v86, unpatched). Its slots, MMIO windows and PCI BARs can be created, moved
+ * and removed while the guest runs.
  *
  * @module memslots/v86
  */

@@ -1,20 +1,22 @@
 /**
- * A memory map for one v86 machine: what the guest sees at the addresses that are not v86's own RAM.
+ * V86Map: the memory map of one v86 machine, for the guest addresses that are not v86's RAM.
  *
- *   v86's wasm -> its imports, as `wasmFunction` fills them in -> Access, PciHost -> engine, devices
- *                                                                               -> v86's own handlers
+ *   v86's wasm -> its imports, replaced by `wasmFunction` -> Access, PciHost -> engine, devices
+ *                                                                            -> v86's handlers
  * Invariants
- *  - The engine is private: the map changes, and its logs are harvested, by the methods here, which drop the
- *    translations that `Access` has made.
- *  - The windows of a layout are those of the caller, and those of the BARs with a device behind them.
- *  - A change is refused as a whole, with the layout as it was: a BAR whose move is refused stays where it is.
+ *  - The engine is private. Only the methods here change the map and harvest its logs, and they drop the translations
+ *    that `Access` has cached.
+ *  - The windows of a layout are the caller's, and those of the BARs with a device.
+ *  - A refused change leaves the layout unchanged: a BAR whose move is refused stays in its place.
  */
-import type { CommitResult } from "../commitoptions.js";
-import type { ConsumerOptions, DirtyConsumer } from "../dirtylog.js";
+
+import { type ConsumerOptions, DirtyConsumer } from "../dirty/consumer.js";
 import { MemslotEngine } from "../engine.js";
-import { type MappedRegion, show } from "../region.js";
-import { KVM_MEM_LOG_DIRTY_PAGES, type MemoryRegion } from "../uapi.js";
-import type { MmioWindow } from "../windows.js";
+import { checkFunction, checkObject, checkOptionNames, show } from "../kvm/arguments.js";
+import type { Slot } from "../kvm/region.js";
+import { KVM_MEM_LOG_DIRTY_PAGES, type UserspaceMemoryRegion } from "../kvm/uapi.js";
+import type { MmioWindow } from "../kvm/window.js";
+import type { CommitOptions, CommitResult } from "../write/commitoptions.js";
 import { type Access, createAccess } from "./access.js";
 import { PciDevice, type PciDeviceOptions } from "./bars.js";
 import { handlersOf, instantiate, type WasmFunction } from "./imports.js";
@@ -31,38 +33,38 @@ const PCI_DEVICES = 32;
 
 /** Options of `V86Map.create`. */
 export interface V86MapOptions {
-  /** The options that V86 is made with; those that size its RAM and frame buffer are looked at. */
+  /** The options of V86; those that size its RAM and frame buffer are read. */
   readonly v86: V86MemoryOptions;
-  /** Host memory of the slots: a slot's `userspaceAddr` is an index into it. Less than 2 GiB. */
+  /** Host memory of the slots, less than 2 GiB: a slot's `userspaceAddr` is an index into it. */
   readonly memory: Uint8Array;
-  /** Slots at most, 512 if not given. */
-  readonly maxSlots?: number;
-  /** A BAR was not moved to where the guest has put it, and stays where it was: why. */
-  readonly onRefused?: (error: Error) => void;
+  /** Largest number of slots, 512 if not given. */
+  readonly maxSlots?: number | undefined;
+  /** Called with the reason when the guest has moved a BAR and the map refuses: the BAR stays in its place. */
+  readonly onRefused?: ((error: Error) => void) | undefined;
 }
 
-/** What `save` and `restore` need of a V86. */
+/** The part of a V86 that `save` and `restore` use. */
 export interface Machine {
-  /** The machine's state as bytes. */
+  /** Return the machine's state as bytes. */
   save_state(): Promise<ArrayBuffer>;
-  /** Go on from such bytes. */
+  /** Put the machine into a state that `save_state` returned. */
   restore_state(state: ArrayBuffer): Promise<void>;
 }
 
-/** What a commit of the map may do besides. */
+/** Options of `V86Map.apply`. */
 export interface MapCommitOptions {
-  /** All MMIO windows after the commit; as they are if not given. Those of BARs are not among them. */
-  readonly windows?: readonly MmioWindow[];
-  /** Tell the changed guest ranges in the result, as for the engine's lists. */
-  readonly changed?: boolean;
-  /** Give the last dirty log of each slot that goes, as for the engine's lists. */
-  readonly takeDirty?: boolean;
+  /** All MMIO windows after the change, without those of BARs; unchanged if not given. */
+  readonly windows?: readonly MmioWindow[] | undefined;
+  /** Return the changed guest ranges, as `CommitOptions.changed`. */
+  readonly changed?: boolean | undefined;
+  /** Return the final dirty log of each slot that goes, as `CommitOptions.takeDirty`. */
+  readonly takeDirty?: boolean | undefined;
 }
 
-/** A dirty consumer of a map: as the engine's. */
-export type MapConsumer = Pick<DirtyConsumer, "name" | "begin" | "commit" | "abort" | "close">;
+/** A dirty consumer of a map: the methods of `DirtyConsumer`. */
+export type MapConsumer = Pick<DirtyConsumer, "name" | "begin" | "done" | "abort" | "close">;
 
-/** The memory map of one V86. */
+/** The memory map of one V86: slots, MMIO windows and PCI BARs that change while the guest runs. */
 export class V86Map {
   /** Host memory of the slots. */
   readonly memory: Uint8Array;
@@ -83,18 +85,28 @@ export class V86Map {
     this.#pci = new PciHost((device, moves) => this.#relocate(device, moves));
   }
 
-  /** @throws TypeError or RangeError naming the option */
+  /**
+   * Make the map of a V86 that is made afterwards, with `wasmFunction` as its option `wasm_fn`.
+   * @throws TypeError or RangeError naming the option
+   *
+   * @example
+   * const options = { memory_size: 128 << 20, vga_memory_size: 8 << 20, bios: { buffer: bios }, autostart: true };
+   * const map = await V86Map.create({ v86: options, memory: new Uint8Array(16 << 20) });
+   * const emulator = new V86({ ...options, wasm_fn: map.wasmFunction(wasm) });
+   * map.apply([{ slot: 0, flags: 0, guestPhysAddr: 0xd0000000, memorySize: 1 << 20, userspaceAddr: 0 }]);
+   */
   static async create(options: V86MapOptions): Promise<V86Map> {
-    const { v86, memory, maxSlots = MAX_SLOTS } = options;
-    if (typeof v86 !== "object" || v86 === null) {
-      throw new TypeError(`v86 must be the options of V86, not ${show(v86)}`);
-    }
+    const known = { v86: true, memory: true, maxSlots: true, onRefused: true } as const;
+    checkOptionNames<V86MapOptions>(options, known);
+    const { v86, memory, maxSlots = MAX_SLOTS, onRefused } = options;
+    checkObject(v86, "v86");
+    if (onRefused !== undefined) checkFunction(onRefused, "onRefused");
     if (!(memory instanceof Uint8Array))
       throw new TypeError(`memory must be a Uint8Array, not ${show(memory)}`);
     if (memory.length > MEMORY_BYTES_MAX) {
       throw new RangeError(`memory must have less than 2 GiB, not ${memory.length} bytes`);
     }
-    // A restored map is one list that deletes and creates every slot.
+    // `restore` is one list that deletes and creates every slot.
     const limits = { maxSlots, maxListEntries: 2 * maxSlots, maxVcpus: 1 };
     const engine = await MemslotEngine.create({ ...limits, maxPhysAddrBits: PHYS_ADDR_BITS, shared: false });
     return new V86Map(engine, options);
@@ -102,7 +114,8 @@ export class V86Map {
 
   /**
    * The value of V86's option `wasm_fn`, for one V86.
-   * @param wasm v86.wasm, or a wasm_fn of the caller's own that instantiates it
+   * @param wasm v86.wasm, or a wasm_fn that instantiates it
+   * @throws Error at the call of that function, if it is no known v86 or the map has a V86 already
    */
   wasmFunction(wasm: BufferSource | WebAssembly.Module | WasmFunction): WasmFunction {
     const inner = typeof wasm === "function" ? wasm : instantiate(wasm);
@@ -117,7 +130,7 @@ export class V86Map {
     };
   }
 
-  /** Registers that windows and BARs may show. @returns the number of the device: 0, 1, ... */
+  /** Add registers for windows and BARs to show. @returns the number of the device: 0, 1, ... @throws TypeError */
   addDevice(device: MmioDevice): number {
     if (typeof device?.read !== "function" || typeof device.write !== "function") {
       throw new TypeError(`device must have read and write, not be ${show(device)}`);
@@ -126,8 +139,8 @@ export class V86Map {
   }
 
   /**
-   * A PCI device on bus 0, function 0, in front of one of v86's that may have this number. Its BARs are mapped
-   * where, and when, the guest has them decoded.
+   * Add a PCI device on bus 0, function 0. It hides a device of v86 with the same number. Its BARs are mapped while the
+   * guest has them decoded, at the addresses that the guest assigns.
    * @param number of the device, 1 to 31
    * @throws TypeError or RangeError naming the field
    */
@@ -145,36 +158,43 @@ export class V86Map {
     this.#pci.devices.set(number << 3, device);
   }
 
-  // ---- write ----
+  // ---- changing the map ----
 
   /**
-   * Apply a list of regions, and of windows, as one atomic change: as the engine's setUserMemoryRegionList.
-   * May be called while the guest runs, by a device's `read` and `write` too: its next access sees the new map.
-   * @throws RangeError for what v86 answers itself, or host memory that is not there; KvmError as the engine
+   * Apply a list of regions, and of windows, as one atomic change, as MemslotEngine.setUserMemoryRegionList. May be
+   * called while the guest runs, also by a device's `read` and `write`: the guest's next access sees the new map.
+   * @throws RangeError for addresses whose accesses v86 keeps, or bytes beyond `memory`; KvmError as the engine
    */
-  commit(regions: readonly MemoryRegion[], options: MapCommitOptions = {}): CommitResult {
-    const { windows = this.#windows, ...others } = options;
+  apply(regions: readonly UserspaceMemoryRegion[], options: MapCommitOptions = {}): CommitResult {
+    const { windows, ...others } = options;
+    // Windows that are not given stay, those of BARs with them.
+    if (windows === undefined) return this.#commitRegions(regions, others);
     return this.#commit(regions, windows, this.#barWindows(), others);
   }
 
   #commit(
-    regions: readonly MemoryRegion[],
+    regions: readonly UserspaceMemoryRegion[],
     windows: readonly MmioWindow[],
     barWindows: readonly MmioWindow[],
     options: Omit<MapCommitOptions, "windows">,
   ): CommitResult {
-    for (const [i, region] of regions.entries()) this.#checkRegion(region, `regions[${i}]`);
     for (const [i, window] of windows.entries()) this.#checkWindow(window, `windows[${i}]`);
     for (const { gpa, bytes } of barWindows) requireReach(this.#own, gpa, bytes, "the BAR at");
     const all = [...windows, ...barWindows];
-    const result = this.#engine.setUserMemoryRegionList(regions, { ...options, windows: [all] });
+    const result = this.#commitRegions(regions, { ...options, windows: [all] });
     this.#windows = windows;
+    return result;
+  }
+
+  #commitRegions(regions: readonly UserspaceMemoryRegion[], options: CommitOptions): CommitResult {
+    for (const [i, region] of regions.entries()) this.#checkRegion(region, `regions[${i}]`);
+    const result = this.#engine.setUserMemoryRegionList(regions, options);
     this.#access?.flush();
     return result;
   }
 
-  /** Wrong types are for the engine to refuse: what is compared with them here is false. */
-  #checkRegion(region: MemoryRegion, name: string): void {
+  /** The engine refuses wrong types: comparisons with them here are false. */
+  #checkRegion(region: UserspaceMemoryRegion, name: string): void {
     const bytes = Number(region?.memorySize);
     if (!(bytes > 0)) return;
     requireReach(this.#own, Number(region.guestPhysAddr), bytes, `${name}:`);
@@ -183,6 +203,11 @@ export class V86Map {
 
   #checkWindow(window: MmioWindow, name: string): void {
     requireReach(this.#own, window?.gpa, window?.bytes, `${name}:`);
+    if (window?.over === true || !("hva" in window || "device" in window)) {
+      throw new TypeError(
+        `${name} must be a device's or host memory, and not over slots: v86 maps whole pages`,
+      );
+    }
     if ("hva" in window) this.#requireHost(window.hva, window.bytes, `${name}.hva`);
     else this.#requireDevice(window.device, `${name}.device`);
   }
@@ -208,53 +233,53 @@ export class V86Map {
     device.function.settle(moves);
   }
 
-  /** Windows of all BARs with registers behind them, after these moves of one device. */
+  /** Windows of all BARs with a device, after these moves of one device. */
   #barWindows(moving?: PciDevice, moves: readonly BarMove[] = []): MmioWindow[] {
     const devices = [...this.#pci.devices.values()];
     return devices.flatMap((device) => device.windows(device === moving ? moves : []));
   }
 
-  // ---- read ----
+  // ---- reading the map ----
 
-  /** All slots, ascending by guest address; those of BARs too. */
-  slots(): MappedRegion[] {
+  /** All slots, those of BARs included, ascending by guest address. */
+  slots(): Slot[] {
     return this.#engine.slots();
   }
 
-  /** All windows, ascending by guest address; those of BARs too. */
+  /** All windows, those of BARs included, ascending by guest address. */
   windows(): MmioWindow[] {
     return this.#engine.windows();
   }
 
-  /** Generation of the map, as `engine.generation`. */
+  /** Generation of the map, as MemslotEngine.generation. */
   get generation(): number {
     return this.#engine.generation();
   }
 
-  // ---- dirty log ----
+  // ---- dirty pages ----
 
-  /** The guest page of `gpa` was written by somebody else than the guest. */
+  /** Report a write to the guest page of `gpa` that the guest did not make. */
   markDirty(gpa: number): void {
     this.#engine.markDirty(gpa);
   }
 
-  /** KVM_GET_DIRTY_LOG of a slot: takes the bits. @throws as the engine's getDirtyLog */
+  /** KVM_GET_DIRTY_LOG of a slot: takes the bits. @throws as MemslotEngine.getDirtyLog */
   getDirtyLog(slot: number): Uint8Array {
     this.#access?.protect();
     return this.#engine.getDirtyLog(slot);
   }
 
-  /** A view of the dirty pages of its own. @throws as the engine's dirtyConsumer */
+  /** Open an independent view of the dirty pages. @throws as DirtyConsumer */
   dirtyConsumer(name: string, options: ConsumerOptions = {}): MapConsumer {
-    const consumer = this.#engine.dirtyConsumer(name, options);
+    const consumer = new DirtyConsumer(this.#engine, name, options);
     return {
       name,
-      begin: (slot) => {
+      begin: (part) => {
         this.#access?.protect();
-        return consumer.begin(slot);
+        return consumer.begin(part);
       },
-      commit: (slot) => consumer.commit(slot),
-      abort: (slot) => consumer.abort(slot),
+      done: (part) => consumer.done(part),
+      abort: (part) => consumer.abort(part),
       close: () => consumer.close(),
     };
   }
@@ -262,8 +287,9 @@ export class V86Map {
   // ---- save and restore ----
 
   /**
-   * The machine and its map: v86's state, slots, windows, PCI registers and the BARs' places, and the host
-   * memory. Not the state of MMIO devices, which is their owner's.
+   * Save the machine and its map: v86's state, slots, windows, PCI registers, the addresses of BARs, and the host
+   * memory. The caller saves the state of MMIO devices.
+   * @returns the saved machine, for `restore`
    */
   async save(machine: Machine): Promise<ArrayBuffer> {
     const v86 = await machine.save_state();
@@ -271,10 +297,10 @@ export class V86Map {
   }
 
   /**
-   * Put machine and map back. Devices, PCI devices and the size of `memory` must be those of the saved one.
-   * All pages of logged slots are dirty then: they were replaced.
-   * @throws Error, before anything happened, for what is no state, or not one of this version or machine; as
-   *   restore_state of V86, with the map as it was
+   * Restore machine and map. Devices, PCI devices and the size of `memory` must equal those of the saved machine. All
+   * pages of logged slots are dirty afterwards, because they were replaced.
+   * @throws Error, before anything happens, for bytes that are no saved machine, or one of another version or other
+   *   devices; the error of V86's restore_state, with the old map put back
    */
   async restore(machine: Machine, saved: ArrayBuffer): Promise<void> {
     const { state, memory, v86 } = decodeState(saved);
@@ -322,7 +348,7 @@ export class V86Map {
     }
   }
 
-  /** End the use of the map. Its V86 must not run any more. */
+  /** End the use of the map. Its V86 must have stopped. */
   close(): void {
     this.#engine.close();
   }

@@ -10,7 +10,7 @@
  * A table has 4 MiB of address space, of which the system gives what is used.
  */
 import type { MemslotEngine } from "../engine.js";
-import type { MmioWindow } from "../windows.js";
+import type { MmioWindow } from "../kvm/window.js";
 import { PAGE_BYTES, PAGE_SHIFT, type WindowPart } from "./parts.js";
 
 const PAGES = 2 ** (32 - PAGE_SHIFT);

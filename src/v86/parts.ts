@@ -1,13 +1,14 @@
 /**
- * What MMIO windows answer for a page of v86's guest: handlers in a chain, one link for each window that touches
- * the page, in ascending order, and v86's own at the end.
+ * The handlers of a page with MMIO windows: a chain with one link for each window that touches the page, ascending, and
+ * v86's handlers at the end.
  *
  *   access -> first window -> second window -> v86
  *
- * An access that a window holds a part of is split into bytes, which go on from that link: a window before it would
- * have taken them. Host memory is a device whose registers are the memory's bytes.
+ * A link handles an access that lies inside its window, passes on one outside, and splits one that crosses into bytes.
+ * The bytes start at that link, because the windows before it hold none of them. Host memory is a device whose
+ * registers are the memory's bytes.
  */
-import type { MmioWindow } from "../windows.js";
+import type { DeviceWindow, MmioWindow } from "../kvm/window.js";
 
 export const PAGE_SHIFT = 12;
 export const PAGE_BYTES = 1 << PAGE_SHIFT;
@@ -17,35 +18,36 @@ export const PAGE_MASK = PAGE_BYTES - 1;
 export interface MmioDevice {
   /** The guest reads `size` bytes at `offset`. v86 reads two bytes one by one. */
   read(offset: number, size: number): number;
-  /** The guest writes. */
+  /** The guest writes `size` bytes at `offset`. */
   write(offset: number, size: number, value: number): void;
 }
 
-/** What v86's wasm imports for reads, and writes, of memory that is not its RAM. Numbers are 32 bits, of any sign. */
+/** Imports of v86's wasm for reads of memory that is not its RAM. Numbers are 32 bits, of any sign. */
 export interface Reads {
   mmap_read8(addr: number): number;
   mmap_read32(addr: number): number;
 }
 
+/** The same for writes. */
 export interface Writes {
   mmap_write8(addr: number, value: number): void;
   mmap_write16(addr: number, value: number): void;
   mmap_write32(addr: number, value: number): void;
 }
 
-/** Host memory as devices, all of it and what may not be written. */
+/** Host memory as devices: one that accepts writes, and one that ignores them. */
 export interface HostDevices {
   readonly writable: MmioDevice;
   readonly readonly: MmioDevice;
 }
 
-/** What of a window lies in a page. Offsets are from the start of the page. */
+/** The part of a window in one page. Offsets are from the start of the page. */
 export interface WindowPart {
   /** Bytes [start, end). */
   readonly start: number;
   readonly end: number;
   readonly device: MmioDevice;
-  /** Register of the device at offset 0; negative if the window begins behind it. */
+  /** Register of the device at offset 0 of the page; negative if the window begins later. */
   readonly origin: number;
 }
 
@@ -59,7 +61,7 @@ export function hostDevices(memory: Uint8Array): HostDevices {
   return { writable: { read, write }, readonly: { read, write: () => {} } };
 }
 
-/** The parts of `windows`, which are ascending, in the page from `pageStart` on. */
+/** The parts of `windows`, which are ascending, in the page at `pageStart`. */
 export function partsOf(
   windows: readonly MmioWindow[],
   pageStart: number,
@@ -77,7 +79,9 @@ export function partsOf(
       const device = window.readonly === true ? host.readonly : host.writable;
       return { start, end, device, origin: window.hva + toOrigin };
     }
-    return { start, end, device: devices[window.device]!, origin: (window.offset ?? 0) + toOrigin };
+    // V86Map refuses all others.
+    const { device, offset = 0 } = window as DeviceWindow;
+    return { start, end, device: devices[device]!, origin: offset + toOrigin };
   });
 }
 

@@ -1,17 +1,16 @@
 /**
- * The configuration space of one PCI function with memory BARs: what its registers hold, and where its BARs
- * are to be decoded.
+ * PciFunction: the configuration space of one PCI function with memory BARs. It keeps the registers, and apart from
+ * them the address at which each BAR is decoded.
  *
- * The two are not the same: sizing writes ones into a register, and a 64-bit BAR is written in two halves, so
- * a register may hold what was never meant as an address. A BAR moves
- *   - when memory decoding is enabled: to what its register holds, or nowhere if that is no address;
- *   - with decoding enabled, when its register is written whole (of a 64-bit BAR: its upper half), unless that
- *     is no address: then it stays where it is;
- * and it is decoded nowhere while decoding is disabled. Mirrors pci_default_write_config and pci_bar_address
- * of QEMU for the registers, and the rule of Firecracker that a BAR is mapped where it was last put, which is
- * tracked apart from its register.
+ * The two differ: sizing writes ones into a register, and a 64-bit BAR is written in two halves, so a register may hold
+ * a value that is no address. A BAR moves
+ *   - when memory decoding is enabled: to the address in its register, or nowhere if that is none;
+ *   - while decoding is enabled, when its register is completed (the upper half of a 64-bit BAR): to the address in it;
+ *     if that is none the BAR stays in its place.
+ * A BAR is decoded nowhere while decoding is disabled. Mirrors pci_default_write_config and pci_bar_address of QEMU for
+ * the registers, and Firecracker's rule that the mapped address is tracked apart from the register.
  */
-import { show } from "../region.js";
+import { show } from "../kvm/arguments.js";
 
 const CONFIG_BYTES = 256;
 const VENDOR_ID = 0x00;
@@ -37,10 +36,13 @@ export interface PciBarOptions {
   /** Bytes, a power of two from 16 to 2^31. */
   readonly size: number;
   /** A 64-bit BAR takes two registers; its address is below 4 GiB all the same. */
-  readonly is64?: boolean;
+  readonly is64?: boolean | undefined;
   /** Reads have no side effects; false if not given. */
-  readonly prefetchable?: boolean;
+  readonly prefetchable?: boolean | undefined;
 }
+
+/** The fields of a BAR that this file reads. */
+export const BAR_OPTIONS = { size: true, is64: true, prefetchable: true } as const;
 
 /** Identity of a function. Numbers as in its configuration space. */
 export interface PciFunctionOptions {
@@ -49,23 +51,33 @@ export interface PciFunctionOptions {
   /** Device of that vendor, 16 bits. */
   readonly deviceId: number;
   /** Class, subclass and programming interface, 24 bits; 0xff0000 (unassigned) if not given. */
-  readonly classCode?: number;
+  readonly classCode?: number | undefined;
   /** Revision, 8 bits; 0 if not given. */
-  readonly revision?: number;
+  readonly revision?: number | undefined;
   /** Vendor of the board, 16 bits; 0 if not given. */
-  readonly subsystemVendorId?: number;
+  readonly subsystemVendorId?: number | undefined;
   /** Board of that vendor, 16 bits; 0 if not given. */
-  readonly subsystemId?: number;
+  readonly subsystemId?: number | undefined;
 }
 
-/** Where a BAR is to be decoded from now on; undefined: nowhere. */
+/** The fields of an identity. */
+export const FUNCTION_OPTIONS = {
+  vendorId: true,
+  deviceId: true,
+  classCode: true,
+  revision: true,
+  subsystemVendorId: true,
+  subsystemId: true,
+} as const;
+
+/** The new address of a BAR; undefined: decoded nowhere. */
 export interface BarMove {
   /** Number of the BAR, 0 to 5. */
   readonly bar: number;
   readonly base: number | undefined;
 }
 
-/** Registers, and bases in the order of the BARs. Plain data. */
+/** Saved state: registers, and addresses in the order of the BARs. Plain data. */
 export interface PciFunctionState {
   readonly config: readonly number[];
   readonly bases: readonly (number | null)[];
@@ -75,15 +87,8 @@ interface Bar extends Required<Pick<PciBarOptions, "size" | "is64">> {
   readonly bar: number;
   /** Offset of its (lower) register. */
   readonly register: number;
-  /** Offset behind the register whose writing completes an address. */
+  /** Offset after the register that completes an address. */
   readonly end: number;
-}
-
-function unsigned(value: unknown, name: string, max: number): number {
-  if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > max) {
-    throw new RangeError(`${name} must be an integer from 0 to ${max}, not ${show(value)}`);
-  }
-  return value;
 }
 
 /** A type 0 configuration space of 256 bytes. */
@@ -92,11 +97,11 @@ export class PciFunction {
   /** Bits that the guest may write. */
   readonly #writable = new DataView(new ArrayBuffer(CONFIG_BYTES));
   readonly #bars: readonly Bar[];
-  /** By number of the BAR: where it is decoded; undefined if nowhere. */
+  /** Address of each BAR, by its number; undefined if it is decoded nowhere. */
   readonly #bases: (number | undefined)[] = [];
 
   /**
-   * @param bars by number; behind a 64-bit BAR comes undefined or nothing, its second register
+   * @param bars by number; undefined or the end follows a 64-bit BAR, whose second register it is
    * @throws TypeError or RangeError naming the field
    */
   constructor(options: PciFunctionOptions, bars: readonly (PciBarOptions | undefined)[]) {
@@ -129,7 +134,7 @@ export class PciFunction {
     return { bar, size, is64, register, end: register + (is64 ? 8 : 4) };
   }
 
-  /** Where BAR number `bar` is decoded; undefined if nowhere. */
+  /** Address of BAR number `bar`; undefined if it is decoded nowhere. */
   base(bar: number): number | undefined {
     return this.#bases[bar];
   }
@@ -142,7 +147,7 @@ export class PciFunction {
 
   /**
    * A configuration write of 1, 2 or 4 bytes; `offset` is a multiple of `size`.
-   * @returns the BARs that are to be decoded elsewhere than they are; `settle` when they are
+   * @returns the BARs that must move; call `settle` once they have
    */
   write(offset: number, size: number, value: number): BarMove[] {
     const didDecode = this.#decodes;
@@ -163,18 +168,18 @@ export class PciFunction {
       .filter(({ bar, base }) => base !== this.#bases[bar]);
   }
 
-  /** The BARs are decoded there now. */
+  /** The map has moved these BARs. */
   settle(moves: readonly BarMove[]): void {
     for (const { bar, base } of moves) this.#bases[bar] = base;
   }
 
-  /** What a saved machine has to keep. */
+  /** The state for a saved machine. */
   state(): PciFunctionState {
     const config = Array.from({ length: CONFIG_BYTES }, (_, i) => this.#config.getUint8(i));
     return { config, bases: this.#bars.map(({ bar }) => this.#bases[bar] ?? null) };
   }
 
-  /** As it was when `state` was taken of a function made from the same options. */
+  /** Restore a state of a function with the same options. */
   restore({ config, bases }: PciFunctionState): void {
     for (const [i, byte] of config.entries()) this.#config.setUint8(i, byte);
     for (const [i, { bar }] of this.#bars.entries()) this.#bases[bar] = bases[i] ?? undefined;
@@ -185,8 +190,8 @@ export class PciFunction {
   }
 
   /**
-   * What the registers of a BAR say; undefined for 0, for what sizing leaves there, and for what is not below
-   * 4 GiB. Mirrors pci_bar_address.
+   * The address in the registers of a BAR; undefined for 0, for the ones of sizing, and for an address not below 4 GiB.
+   * Mirrors pci_bar_address.
    */
   #addressOf({ register, size, is64 }: Bar): number | undefined {
     const high = is64 ? this.#config.getUint32(register + 4, true) : 0;
@@ -194,4 +199,11 @@ export class PciFunction {
     const isAddress = high === 0 && low !== 0 && low + size < ADDRESS_END;
     return isAddress ? low : undefined;
   }
+}
+
+function unsigned(value: unknown, name: string, max: number): number {
+  if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > max) {
+    throw new RangeError(`${name} must be an integer from 0 to ${max}, not ${show(value)}`);
+  }
+  return value;
 }

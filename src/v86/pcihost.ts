@@ -1,6 +1,6 @@
 /**
- * PCI configuration mechanism 1: the ports 0xcf8 (address) and 0xcfc (data), in front of v86's own. What the
- * guest writes to the address goes to both; data of a function of ours stays here, all else is v86's.
+ * PciHost: PCI configuration mechanism 1, the ports 0xcf8 (address) and 0xcfc (data), in front of v86's. Writes to the
+ * address go to both. Data accesses to a function of the map stay here; all others go to v86.
  */
 import type { PciDevice } from "./bars.js";
 import type { BarMove } from "./pcifunction.js";
@@ -14,7 +14,7 @@ const FUNCTIONS = 0x10000;
 
 type Size = 1 | 2 | 4;
 
-/** What v86's wasm imports for ports. */
+/** Imports of v86's wasm for ports. */
 export interface PortImports {
   io_port_read8(port: number): number;
   io_port_read16(port: number): number;
@@ -24,10 +24,10 @@ export interface PortImports {
   io_port_write32(port: number, value: number): void;
 }
 
-/** Called when BARs of a device are to be decoded elsewhere. */
+/** Called when BARs of a device must move. */
 export type Relocate = (device: PciDevice, moves: readonly BarMove[]) => void;
 
-/** The devices of ours and the address register. */
+/** The PCI devices of the map, and the address register. */
 export class PciHost {
   /** Last address the guest has written, CONFIG_ADDRESS. */
   address = 0;
@@ -39,7 +39,7 @@ export class PciHost {
     this.#relocate = relocate;
   }
 
-  /** What takes the place of v86's handlers. */
+  /** The handlers that replace v86's. */
   imports(v86: PortImports): PortImports {
     const read = (port: number, size: Size, theirs: (port: number) => number): number => {
       const selected = this.#selected(port, size);
@@ -65,7 +65,7 @@ export class PciHost {
     };
   }
 
-  /** The device of ours whose configuration an access to `port` is for. */
+  /** The device of the map whose configuration an access to `port` selects. */
   #selected(port: number, size: Size): PciDevice | undefined {
     if (port < DATA_PORT || port + size > DATA_END || this.address < ENABLED) return undefined;
     return this.devices.get((this.address >>> 8) % FUNCTIONS);

@@ -1,27 +1,26 @@
 /**
- * A saved machine as bytes:
+ * Codec of a saved machine:
  *
- *   magic u32 | version u32 | bytes of the map u32 | of host memory u32 | of v86's state u32 | the three
+ *   magic u32 | version u32 | bytes of the map u32 | of host memory u32 | of v86's state u32 | the three parts
  *
- * The map is JSON, v86's state is as its save_state made it. Little-endian; each part begins at a multiple
- * of 8.
+ * Little-endian; each part begins at a multiple of 8. The map is JSON. v86's state is the result of its save_state.
  */
-import type { MappedRegion } from "../region.js";
-import type { MmioWindow } from "../windows.js";
+import type { Slot } from "../kvm/region.js";
+import type { MmioWindow } from "../kvm/window.js";
 import type { PciFunctionState } from "./pcifunction.js";
 import type { OwnRange } from "./reach.js";
 
 /** "MS86" */
 const MAGIC = 0x3638534d;
-/** Goes up with every change of what is saved. */
+/** Incremented with every change of the format. */
 const VERSION = 1;
 const HEADER_BYTES = 24;
 const ALIGN = 8;
 
-/** What is saved of a map besides its memory. Plain data. */
+/** The saved state of a map, without its memory. Plain data. */
 export interface MapState {
   readonly own: readonly OwnRange[];
-  readonly slots: readonly MappedRegion[];
+  readonly slots: readonly Slot[];
   readonly windows: readonly MmioWindow[];
   readonly pci: {
     readonly address: number;
@@ -34,10 +33,6 @@ export interface SavedMachine {
   readonly state: MapState;
   readonly memory: Uint8Array;
   readonly v86: ArrayBuffer;
-}
-
-function aligned(bytes: number): number {
-  return Math.ceil(bytes / ALIGN) * ALIGN;
 }
 
 export function encodeState(state: MapState, memory: Uint8Array, v86: ArrayBuffer): ArrayBuffer {
@@ -55,7 +50,7 @@ export function encodeState(state: MapState, memory: Uint8Array, v86: ArrayBuffe
   return saved.buffer;
 }
 
-/** @throws Error for what is no saved machine, or of another version */
+/** @throws Error for bytes that are no saved machine, or one of another version */
 export function decodeState(saved: ArrayBuffer): SavedMachine {
   if (!(saved instanceof ArrayBuffer) || saved.byteLength < HEADER_BYTES) {
     throw new Error("not a saved machine: it must be an ArrayBuffer from save");
@@ -77,4 +72,8 @@ export function decodeState(saved: ArrayBuffer): SavedMachine {
     memory,
     v86: saved.slice(v86.byteOffset, v86.byteOffset + v86.length),
   };
+}
+
+function aligned(bytes: number): number {
+  return Math.ceil(bytes / ALIGN) * ALIGN;
 }

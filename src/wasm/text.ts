@@ -1,13 +1,6 @@
-/**
- * Reads the wasm that assembly/text.mjs wrote into the package as text.
- */
+/** Decoder of the wasm that assembly/text.mjs wrote into the package as text. */
 
-/** Value of each character: its place among printable ASCII without the quote, the backslash, and the two marks. */
-function digitOf(code: number): number {
-  return code - 32 - (code > 34 ? 1 : 0) - (code > 92 ? 1 : 0);
-}
-
-/** One byte per character; "~" and "}" before a character add 91 and 182. */
+/** Decode a text: one byte per character; "~" and "}" before a character add 91 and 182. */
 export function decodeText(text: string): Uint8Array<ArrayBuffer> {
   const bytes: number[] = [];
   for (let i = 0; i < text.length; i++) {
@@ -18,7 +11,7 @@ export function decodeText(text: string): Uint8Array<ArrayBuffer> {
   return new Uint8Array(bytes);
 }
 
-/** `from` with edits {bytes to keep, bytes to drop, bytes to insert, these bytes}, lengths as LEB128. */
+/** Apply edits {bytes to keep, bytes to drop, bytes to insert, these bytes}, with lengths as LEB128, to `from`. */
 export function applyEdits(from: Uint8Array, edits: Uint8Array): Uint8Array<ArrayBuffer> {
   const bytes: number[] = [];
   let source = 0;
@@ -40,4 +33,9 @@ export function applyEdits(from: Uint8Array, edits: Uint8Array): Uint8Array<Arra
     at += inserted;
   }
   return new Uint8Array(bytes);
+}
+
+/** Value of a character: its place among printable ASCII without the quote, the backslash, and the two marks. */
+function digitOf(code: number): number {
+  return code - 32 - (code > 34 ? 1 : 0) - (code > 92 ? 1 : 0);
 }

@@ -1,4 +1,4 @@
-/** What rollup.config.mjs puts in place of these names. */
+/** Modules that rollup.config.mjs supplies. */
 declare module "memslots:text" {
   /** build/engine.wasm as text, see assembly/text.mjs. */
   export const shared: string;

@@ -12,6 +12,7 @@ import {
 } from "./client/scenarios.js";
 import { type Headers, ISOLATED, NO_WASM, STRICT, startServer } from "./server.js";
 import { Tab, WATCHDOG_MS } from "./tab.js";
+import { findWebKit, WEBKIT, WebKit, type WebKitPrograms } from "./webkit.js";
 
 const server = suite("server");
 
@@ -43,15 +44,26 @@ server("modules without types and with paths, and no file beside them", async ()
 
 server.run();
 
+/** A tab on the test page, and what ends its browser. */
+interface Opener {
+  open(url: string): Promise<Pick<Tab, "run" | "close">>;
+  close(): Promise<void>;
+}
+
+const launcher = (kind: BrowserKind, path: string) => async (): Promise<Opener> => {
+  const { browser, close } = await launch(kind, path);
+  return { open: (url) => Tab.open(browser, url), close };
+};
+
 /** One page under `headers` per scenario. */
-function pages(kind: BrowserKind, path: string, title: string, headers: Headers, scenarios: Scenarios): void {
-  const test = suite<{ url: string; open(): Promise<Tab>; close(): Promise<void> }>(`${kind.name}, ${title}`);
+function pages(start: () => Promise<Opener>, title: string, headers: Headers, scenarios: Scenarios): void {
+  const test = suite<{ open(): ReturnType<Opener["open"]>; close(): Promise<void> }>(title);
   test.before(async (context) => {
     const { url, close } = await startServer(headers);
-    const launched = await launch(kind, path);
-    context.open = () => Tab.open(launched.browser, url);
+    const browser = await start();
+    context.open = () => browser.open(url);
     context.close = async () => {
-      await launched.close();
+      await browser.close();
       await close();
     };
   });
@@ -117,16 +129,52 @@ function isolatedScenarios(kind: BrowserKind): Scenarios {
 for (const kind of [CHROMIUM, FIREFOX]) {
   const path = findBrowser(kind);
   if (path !== undefined) {
-    pages(kind, path, "isolated", ISOLATED, isolatedScenarios(kind));
-    pages(kind, path, "isolated, strict policy", { ...ISOLATED, ...STRICT }, STRICT_SCENARIOS);
-    pages(kind, path, "not isolated", {}, ALONE_SCENARIOS);
+    const { name } = kind;
+    const start = launcher(kind, path);
+    pages(start, `${name}, isolated`, ISOLATED, isolatedScenarios(kind));
+    pages(start, `${name}, isolated, strict policy`, { ...ISOLATED, ...STRICT }, STRICT_SCENARIOS);
+    pages(start, `${name}, not isolated`, {}, ALONE_SCENARIOS);
     refusedByPolicy(kind, path);
-    continue;
-  }
+  } else notRequired(kind);
+}
+
+function notRequired(kind: Pick<BrowserKind, "name" | "commands">): void {
   console.log(`skipped: no ${kind.name}`);
   const missing = suite(kind.name);
   missing("is not required", () => {
     assert.is(isRequired(kind), false, `REQUIRED_BROWSERS names it, PATH has none of ${kind.commands}`);
   });
   missing.run();
+}
+
+/** WebKitGTK keeps SharedArrayBuffer from an isolated page, unless a variable says otherwise. */
+function withoutSharedMemory(programs: WebKitPrograms): void {
+  const test = suite("WebKit, isolated without SharedArrayBuffer");
+  test("one thread, and the reason names what is missing", async () => {
+    const { url, close } = await startServer(ISOLATED);
+    const browser = await WebKit.launch(programs, false);
+    try {
+      const page = await browser.open(url);
+      const facts = await page.evaluate<[boolean, boolean, string]>(
+        `import("/dist/index.js").then(({ MemslotEngine }) => MemslotEngine.create()).then(({ capabilities }) =>
+          [crossOriginIsolated, capabilities.sharing, capabilities.reason])`,
+      );
+      assert.equal(facts.slice(0, 2), [true, false]);
+      assert.match(facts[2], "this runtime has no SharedArrayBuffer");
+    } finally {
+      await browser.close();
+      await close();
+    }
+  });
+  test.run();
+}
+
+const webkit = findWebKit();
+if (webkit === undefined) notRequired(WEBKIT);
+else {
+  const start = () => WebKit.launch(webkit);
+  pages(start, "WebKit, isolated", ISOLATED, ISOLATED_SCENARIOS);
+  pages(start, "WebKit, isolated, strict policy", { ...ISOLATED, ...STRICT }, STRICT_SCENARIOS);
+  pages(start, "WebKit, not isolated", {}, ALONE_SCENARIOS);
+  withoutSharedMemory(webkit);
 }

@@ -54,7 +54,7 @@ export const FIREFOX: BrowserKind = {
 };
 
 /** Path of the program, if the browser is there. */
-export function findBrowser({ commands }: BrowserKind): string | undefined {
+export function findBrowser({ commands }: Pick<BrowserKind, "commands">): string | undefined {
   const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
   const paths = commands.flatMap((command) => folders.map((folder) => join(folder, command)));
   return paths.find((path) => {
@@ -68,7 +68,7 @@ export function findBrowser({ commands }: BrowserKind): string | undefined {
 }
 
 /** True if this run must not do without the browser: it is named in REQUIRED_BROWSERS. */
-export function isRequired({ name }: BrowserKind): boolean {
+export function isRequired({ name }: Pick<BrowserKind, "name">): boolean {
   const required = (process.env.REQUIRED_BROWSERS ?? "").toLowerCase().split(/[\s,]+/);
   return required.includes(name.toLowerCase());
 }

@@ -10,7 +10,7 @@ import ts from "typescript";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Folders that a page may see. */
-const FOLDERS = ["dist", "src", "test", "bench", "node_modules"];
+const FOLDERS = ["dist", "examples", "src", "test", "bench", "node_modules"];
 
 const SCRIPT = "text/javascript; charset=utf-8";
 const TYPES: Readonly<Record<string, string>> = {
@@ -29,7 +29,9 @@ export interface Served {
 
 /** Path from the root, of a file that a page may see. */
 function pathOf(url: string): string | undefined {
-  const path = normalize(decodeURIComponent(url)).replace(/^[/\\]+/, "");
+  // Nothing that a page imports has another name, and none of these leads out of the folders.
+  if (!/^(?:\/[\w@][\w@.+-]*)+$/.test(url)) return undefined;
+  const path = normalize(url).replace(/^[/\\]+/, "");
   if (!FOLDERS.includes(path.split(sep)[0]!)) return undefined;
   // TypeScript imports a file under the name that it will have when it is compiled.
   const candidates = [path, path.replace(/\.js$/, ".ts")];

@@ -43,7 +43,7 @@ function listen(server: Server): Promise<void> {
 /** Serve on a free port of this machine. */
 export async function startServer(headers: Headers): Promise<PageServer> {
   const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? "/", "http://localhost");
+    const pathname = (request.url ?? "/").split("?")[0]!;
     for (const [name, value] of Object.entries({ ...headers, "Cache-Control": "no-store" })) {
       response.setHeader(name, value);
     }

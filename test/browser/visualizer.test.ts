@@ -46,12 +46,12 @@ class Demo {
     });
   }
 
-  static async open({ launched, url }: Context, at = url, width = 1280): Promise<Demo> {
+  static async open({ launched, url }: Context, at = url, width = 1280, playing = false): Promise<Demo> {
     const page = await launched.browser.newPage();
     page.setDefaultTimeout(WATCHDOG_MS);
     await page.setViewport({ width, height: 900 });
     const demo = new Demo(page);
-    await page.goto(at);
+    await page.goto(playing ? at : `${at}#paused`);
     await page.waitForSelector(".stage .box");
     return demo;
   }
@@ -122,7 +122,7 @@ function pages(path: string): void {
     });
     const [line] = (await once(context.server.stdout!, "data")) as [Buffer];
     context.url = line.toString().trim();
-    const files = sirv(BUILT, { dev: true });
+    const files = sirv(BUILT);
     const bare = createServer((request, response) => files(request, response));
     await new Promise<void>((resolve) => bare.listen(0, "localhost", resolve));
     context.bareUrl = `http://localhost:${(bare.address() as AddressInfo).port}/`;
@@ -162,6 +162,14 @@ function pages(path: string): void {
     await demo.close();
   });
 
+  test("it opens playing, at the commit whose memory goes missing", async (context) => {
+    const demo = await Demo.open(context, undefined, undefined, true);
+    await demo.until(".missing text", /missing/);
+    await demo.until(".primary", /Pause/);
+    await demo.until(MISSES.oneByOne, /[1-9]/);
+    await demo.close();
+  });
+
   test("a hole is open while a commit is half made: it is drawn, and misses go on and on", async (context) => {
     const demo = await Demo.open(context);
     await demo.until(WHERE, /after commit 15/);
@@ -190,19 +198,20 @@ function pages(path: string): void {
     const { keyboard } = page;
     await demo.until(WHERE, /after commit 15/);
     const seen: string[] = [];
-    for (let i = 0; i < 8; i++) {
+    for (let i = 0; i < 9; i++) {
       await keyboard.press("Tab");
       const stop = await page.evaluate(() => {
         const element = document.activeElement as HTMLElement;
         const outlined = [element, element.closest("label") ?? element].some(
           (each) => getComputedStyle(each).outlineStyle !== "none",
         );
-        const type = (element as HTMLInputElement).type ?? "";
+        const type = element.localName === "a" ? "link" : ((element as HTMLInputElement).type ?? "");
         return `${type === "submit" ? "button" : type}${outlined ? "" : " without outline"}`;
       });
       seen.push(stop);
     }
-    assert.equal(seen.slice(0, 7), [
+    assert.equal(seen.slice(0, 8), [
+      "link",
       "select-one",
       "file",
       "radio",

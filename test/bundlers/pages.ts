@@ -12,7 +12,7 @@ const WATCHDOG_MS = 120_000;
 /** Commits of app/page.js: the first, and 100 rounds of two. */
 const COMMITS = 201;
 
-/** What app/page.js answers. */
+/** The result of app/page.js. */
 type Answer = { error: string } | { commits: number; vcpus: { reads: number; misses: number }[] };
 
 /** Two vCPUs have read, and missed nothing; nobody has complained. */
@@ -46,7 +46,6 @@ export async function checkPage(browser: Browser, url: string): Promise<void> {
 /** Serve a folder while `use` runs. */
 export async function withFolder(folder: string, use: (url: string) => Promise<void>): Promise<void> {
   const files = sirv(folder, {
-    dev: true,
     setHeaders(response) {
       for (const [name, value] of Object.entries(ISOLATED)) response.setHeader(name, value);
     },
@@ -74,8 +73,8 @@ export async function withServer(
       server.stdout.on("data", (text) => {
         output += text;
         // biome-ignore lint/suspicious/noControlCharactersInRegex: the colours of a terminal
-        const found = /http:\/\/localhost:\d+\//.exec(output.replace(/\x1b\[\d+m/g, ""));
-        if (found !== null) resolve(found[0]);
+        const found = /(http:\/\/localhost:\d+\/?)\s/.exec(output.replace(/\x1b\[\d+m/g, ""));
+        if (found !== null) resolve(found[1]!);
       });
       server.on("close", () => reject(new Error(`${args.join(" ")} has ended\n${output}`)));
     });

@@ -39,7 +39,15 @@ export class Projects {
 
   /** Pack what is built. */
   async pack(): Promise<void> {
-    const output = await run(ROOT, "npm", "pack", "--silent", "--pack-destination", this.#folder);
+    const output = await run(
+      ROOT,
+      "npm",
+      "pack",
+      "--silent",
+      "--ignore-scripts",
+      "--pack-destination",
+      this.#folder,
+    );
     this.#tarball = join(this.#folder, output.trim().split("\n").at(-1)!);
   }
 

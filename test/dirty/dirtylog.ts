@@ -8,15 +8,19 @@
  */
 import { Worker } from "node:worker_threads";
 import {
+  DirtyRing,
   KVM_CAP_DIRTY_LOG_RING,
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
   KVM_DIRTY_LOG_INITIALLY_SET,
   KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
+  KVM_MEM_LOG_DIRTY_PAGES as LOG,
   MemslotEngine,
 } from "memslots";
+import { DIRTY_GFN_BYTES } from "../../src/core/layout.js";
 import { type Bundle, bundle } from "../stress/bundle.js";
 import { checkInvariants } from "../support/invariants.js";
-import { DONE, FIRST_GFN, ITERATION, type Orders, PAGE, PAGES, RESETS, SLOT, WORDS } from "./guestworld.js";
+import { region } from "../support/region.js";
+import { DONE, FIRST_GFN, ITERATION, type Orders, PAGES, RESETS, SLOT, WORDS } from "./guestworld.js";
 
 /** LOG_MODE_DIRTY_LOG, LOG_MODE_CLEAR_LOG, LOG_MODE_DIRTY_RING. */
 export type Mode = "dirty-log" | "clear-log" | "dirty-ring";
@@ -35,12 +39,12 @@ export interface DirtyLogOptions {
 }
 
 export interface DirtyLogReport {
-  /** Pages told dirty in all iterations, and harvests. */
+  /** Pages reported dirty in all iterations, and harvests. */
   readonly dirty: number;
   readonly harvests: number;
   /** Times that a vCPU found its ring full and waited. */
   readonly ringFull: number;
-  /** Pages told dirty that hold an old number; pages not told that hold the new one. */
+  /** Pages reported dirty that hold an old number; pages not reported that hold the new one. */
   readonly stale: number;
   readonly lost: number;
 }
@@ -58,7 +62,7 @@ function merge(into: Uint8Array, bitmap: Uint8Array): void {
 
 /** Harvest all rings and reset them, and let vCPUs that wait for that go on. */
 function collectRings(engine: MemslotEngine, control: Int32Array, vcpus: number): Collect {
-  const rings = Array.from({ length: vcpus }, (_, i) => engine.dirtyRing(i));
+  const rings = Array.from({ length: vcpus }, (_, i) => new DirtyRing(engine, i));
   return (bitmap) => {
     let harvested = 0;
     for (const ring of rings) {
@@ -82,7 +86,7 @@ function collectRings(engine: MemslotEngine, control: Int32Array, vcpus: number)
 function enable(engine: MemslotEngine, mode: Mode, ringEntries: number): void {
   const bits = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
   if (mode === "clear-log") engine.enableCap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, bits);
-  if (mode === "dirty-ring") engine.enableCap(KVM_CAP_DIRTY_LOG_RING, ringEntries * 16);
+  if (mode === "dirty-ring") engine.enableCap(KVM_CAP_DIRTY_LOG_RING, ringEntries * DIRTY_GFN_BYTES);
 }
 
 function collectorOf(engine: MemslotEngine, mode: Mode, control: Int32Array, vcpus: number): Collect {
@@ -113,7 +117,7 @@ function areDone(control: Int32Array, vcpus: number, iteration: number, ms: numb
   return true;
 }
 
-/** Hold the pages to what was told of them: [dirty, stale, lost]. */
+/** Compare the pages with what was reported of them: [dirty, stale, lost]. */
 function verify(ram: Int32Array, bitmap: Uint8Array, iteration: number, untouched: boolean): number[] {
   let [dirty, stale, lost] = [0, 0, 0];
   for (let page = 0; page < PAGES; page++) {
@@ -130,13 +134,7 @@ export async function runDirtyLogTest(options: DirtyLogOptions): Promise<DirtyLo
   const { mode, iterations, seed, vcpus, writes, ringEntries = 65536 } = options;
   const engine = await MemslotEngine.create({ maxVcpus: vcpus });
   enable(engine, mode, ringEntries);
-  engine.setUserMemoryRegion({
-    slot: SLOT,
-    flags: 1,
-    guestPhysAddr: FIRST_GFN * PAGE,
-    memorySize: PAGES * PAGE,
-    userspaceAddr: 0,
-  });
+  engine.setUserMemoryRegion(region(SLOT, FIRST_GFN, PAGES, 0, LOG));
   const ram = new Int32Array(new SharedArrayBuffer(PAGES * 4));
   const control = new Int32Array(new SharedArrayBuffer((WORDS + vcpus) * 4));
   const scripts = await bundle("../dirty/guest.ts");

@@ -5,7 +5,8 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { MemslotEngine } from "memslots";
 import { random } from "../support/random.js";
-import { DONE, FIRST_GFN, ITERATION, type Orders, PAGE, PAGES, RESETS } from "./guestworld.js";
+import { PAGE } from "../support/region.js";
+import { DONE, FIRST_GFN, ITERATION, type Orders, PAGES, RESETS } from "./guestworld.js";
 
 const { handle, control, ram, line, seed, writes } = workerData as Orders;
 const engine = await MemslotEngine.attach(handle);

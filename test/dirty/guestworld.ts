@@ -1,7 +1,6 @@
-/** What the threads of the dirty log test share. */
+/** State that the threads of the dirty log test share. */
 import type { EngineHandle } from "memslots";
 
-export const PAGE = 4096;
 /** 1 GiB and three pages: no multiple of 64. */
 export const PAGES = 2 ** 18 + 3;
 /** The slot ends where guest memory of 52 bits does. */

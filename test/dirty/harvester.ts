@@ -2,10 +2,11 @@
  * Harvesters: each keeps a copy of host memory and renews a page's when the page is told dirty, as a migration
  * does. A page whose copy is old after the last harvest was lost.
  */
-import type { DirtyConsumer, DirtyRing, EndedLog, MemslotEngine } from "memslots";
-import { dirtyPages } from "../support/bitmap.js";
+import { DirtyConsumer, DirtyRing, type EndedLog, type MemslotEngine, takeDirtyPages } from "memslots";
+import { dirtyPages, hostPages } from "../support/bitmap.js";
 import type { Random } from "../support/random.js";
-import { HOME_HVA, HOSTS, PAGE } from "./world.js";
+import { PAGE } from "../support/region.js";
+import { HOME_HVA, HOSTS } from "./world.js";
 
 export abstract class Harvester {
   readonly copy = new Int32Array(HOSTS);
@@ -27,6 +28,11 @@ export abstract class Harvester {
   take({ bitmap, guestPhysAddr }: EndedLog, isMapped: (hostPage: number) => boolean): void {
     const first = (guestPhysAddr / PAGE) % HOSTS;
     for (const page of dirtyPages(bitmap)) if (!isMapped(first + page)) this.renew(first + page);
+  }
+
+  /** The writer of a page died before it told so. */
+  retell(hva: number): void {
+    this.renew(hva / PAGE - HOME_HVA);
   }
 
   protected renew(hostPage: number): void {
@@ -57,31 +63,36 @@ export class LogHarvester extends Harvester {
   }
 
   #take(slot: number, first: number, room: number): void {
-    const count = this.engine.takeDirtyPages(slot, this.#pages.subarray(0, room));
+    const count = takeDirtyPages(this.engine, slot, this.#pages.subarray(0, room));
     for (const page of this.#pages.subarray(0, count)) this.renew(first + page);
   }
 }
 
-/** A consumer, whose harvest sometimes fails. */
-export class ConsumerHarvester extends LogHarvester {
+/** A consumer, whose harvest sometimes fails, or is of a part. It has to be told of what no slot maps any more, too. */
+export class ConsumerHarvester extends Harvester {
   readonly #consumer: DirtyConsumer;
 
   constructor(engine: MemslotEngine, ram: Int32Array) {
     super(engine, ram);
-    this.#consumer = engine.dirtyConsumer("copy");
+    this.#consumer = new DirtyConsumer(engine, "copy", { initially: "dirty" });
   }
 
   override harvest(rng?: Random): void {
-    for (const { slot, userspaceAddr } of this.engine.slots()) {
-      const log = this.#consumer.begin(slot);
-      if (rng?.chance(0.2)) this.#consumer.abort(slot);
-      else if (rng?.chance(0.1)) continue;
-      else {
-        this.renewLog(log, userspaceAddr / PAGE - HOME_HVA);
-        this.#consumer.commit(slot);
+    const first = rng?.chance(0.3) ? rng.int(HOSTS) : 0;
+    const part = { hva: (HOME_HVA + first) * PAGE, bytes: (HOSTS - first) * PAGE };
+    const ranges = this.#consumer.begin(part);
+    if (rng?.chance(0.1)) return;
+    const fails = rng?.chance(0.2) ? rng.int(ranges.length + 1) : ranges.length;
+    ranges.forEach((range, i) => {
+      if (i < fails) {
+        for (const page of hostPages([range], HOME_HVA)) this.renew(page);
+        this.#consumer.done(range);
       }
-    }
+    });
+    if (fails < ranges.length) this.#consumer.abort();
   }
+
+  override take(): void {}
 }
 
 /** All rings, then the reset; some harvests die before it. */
@@ -93,7 +104,7 @@ export class RingHarvester extends Harvester {
   /** @param bySlot believe slot and offset of an entry, as KVM has it, instead of its host page */
   constructor(engine: MemslotEngine, ram: Int32Array, bySlot: boolean) {
     super(engine, ram);
-    this.#rings = Array.from({ length: engine.maxVcpus }, (_, i) => engine.dirtyRing(i));
+    this.#rings = Array.from({ length: engine.maxVcpus }, (_, i) => new DirtyRing(engine, i));
     this.#bySlot = bySlot;
   }
 

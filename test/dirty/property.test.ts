@@ -23,4 +23,16 @@ for (const tool of ["bitmap", "ring"] satisfies Tool[]) {
   });
 }
 
+test("the check finds lists that fold nothing into the consumers", async () => {
+  const report = await runProperty({ tool: "bitmap", lists: 300, seed: SEED, vcpus: VCPUS, breakFold: true });
+  assert.ok(report.lost > 0, JSON.stringify(report));
+});
+
+for (const tool of ["bitmap", "ring"] satisfies Tool[]) {
+  test(`${tool}: the check finds TLBs that trust a mark for ever`, async () => {
+    const report = await runProperty({ tool, lists: 600, seed: SEED, vcpus: VCPUS, breakSettle: true });
+    assert.ok(report.lost > 0, JSON.stringify(report));
+  });
+}
+
 test.run();

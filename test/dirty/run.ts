@@ -1,5 +1,6 @@
 /**
- * npm run stress:dirty -- --lists N --vcpus N --seed X [--tool bitmap|ring|"ring and bitmap"] [--break carry]
+ * npm run stress:dirty -- --lists N --vcpus N --seed X [--tool bitmap|ring|"ring and bitmap"]
+ *   [--break carry|fold|settle]
  *
  * Exits with 1 if a dirty page was lost.
  */
@@ -26,8 +27,8 @@ function count(text: string, name: string): number {
 
 const tools = TOOLS.filter((tool) => values.tool === undefined || values.tool === tool);
 if (tools.length === 0) throw new Error(`--tool must be one of ${TOOLS.join(", ")}, not ${values.tool}`);
-if (values.break !== undefined && values.break !== "carry") {
-  throw new Error(`--break can be "carry", not ${values.break}`);
+if (values.break !== undefined && !["carry", "fold", "settle"].includes(values.break)) {
+  throw new Error(`--break can be carry, fold or settle, not ${values.break}`);
 }
 const [lists, vcpus] = [count(values.lists, "lists"), count(values.vcpus, "vcpus")];
 const seed = Number(values.seed);
@@ -35,7 +36,15 @@ console.log(`seed ${seed}`);
 let lost = 0;
 for (const tool of tools) {
   const start = performance.now();
-  const report = await runProperty({ tool, lists, vcpus, seed, breakCarry: values.break !== undefined });
+  const report = await runProperty({
+    tool,
+    lists,
+    vcpus,
+    seed,
+    breakCarry: values.break === "carry",
+    breakFold: values.break === "fold",
+    breakSettle: values.break === "settle",
+  });
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   const counts = Object.entries(report).map(([name, value]) => `${name} ${value.toLocaleString("en")}`);
   console.log(`${tool}: ${counts.join(", ")}; ${seconds} s`);

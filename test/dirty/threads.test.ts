@@ -1,25 +1,34 @@
 /** Dirty pages between threads: a vCPU pushes while another thread harvests, and harvesters that are killed. */
-import { KVM_CAP_DIRTY_LOG_RING, type MappedRegion, MemslotEngine, splitSlot } from "memslots";
+import {
+  consumersOfAsync,
+  DirtyConsumer,
+  DirtyRing,
+  KVM_CAP_DIRTY_LOG_RING,
+  KVM_MEM_LOG_DIRTY_PAGES as LOG,
+  MemslotEngine,
+  saveEngineAsync,
+  splitSlot,
+  superviseWorker,
+  takeDirtyPagesAsync,
+} from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { dirtyPages } from "../support/bitmap.js";
+import { RING_BYTES_MIN } from "../../src/core/layout.js";
+import { hostPages } from "../support/bitmap.js";
 import { checkInvariants } from "../support/invariants.js";
+import { PAGE, region } from "../support/region.js";
 import { type Remote, remote } from "../support/remote.js";
 
-const PAGE = 4096;
 /** A wait that does not end is a failure. */
 const WATCHDOG_MS = 20_000;
 const KILLS = 4;
-
-function region(npages: number): MappedRegion {
-  return { slot: 0, flags: 1, guestPhysAddr: 0, memorySize: npages * PAGE, userspaceAddr: 5000 * PAGE };
-}
+const FRAMES = 200;
 
 async function world(npages: number, ring: boolean): Promise<{ engine: MemslotEngine; worker: Remote }> {
   const engine = await MemslotEngine.create({ maxVcpus: 4 });
-  if (ring) engine.enableCap(KVM_CAP_DIRTY_LOG_RING, 4096);
-  engine.setUserMemoryRegion(region(npages));
-  return { engine, worker: await remote((thread) => engine.superviseWorker(thread)) };
+  if (ring) engine.enableCap(KVM_CAP_DIRTY_LOG_RING, RING_BYTES_MIN);
+  engine.setUserMemoryRegion(region(0, 0, npages, 5000, LOG));
+  return { engine, worker: await remote((thread) => superviseWorker(engine, thread)) };
 }
 
 /** Wait until the worker has put `value` into its word. */
@@ -40,7 +49,7 @@ test("a worker pushes 100,000 pages while this thread harvests: each is harveste
     }
     return full;
   });
-  const ring = engine.dirtyRing(0);
+  const ring = new DirtyRing(engine, 0);
   let next = 0;
   const end = performance.now() + WATCHDOG_MS;
   while (next < PAGES && performance.now() < end) {
@@ -62,13 +71,13 @@ test("a worker pushes 100,000 pages while this thread harvests: each is harveste
 test("a consumer's threads that are killed between begin and commit, one after the other, lose no page", async () => {
   const { engine, worker } = await world(1000, false);
   await worker.kill();
-  const mine = engine.dirtyConsumer("migration");
+  const mine = new DirtyConsumer(engine, "migration");
   const written = [1, 64, 999];
   for (const page of written) engine.markDirty(page * PAGE);
   for (let kill = 0; kill < KILLS; kill++) {
-    const harvester = await remote((thread) => engine.superviseWorker(thread));
-    harvester.start(({ engine: there, word }) => {
-      there.dirtyConsumer("migration").begin(0);
+    const harvester = await remote((thread) => superviseWorker(engine, thread));
+    harvester.start(({ memslots, engine: there, word }) => {
+      new memslots.DirtyConsumer(there, "migration").begin();
       Atomics.store(word, 0, 1);
       Atomics.notify(word, 0);
       Atomics.wait(word, 0, 1);
@@ -82,14 +91,44 @@ test("a consumer's threads that are killed between begin and commit, one after t
     engine.markDirty(page * PAGE);
     if (kill === 1) engine.setUserMemoryRegionList(splitSlot(engine.slot(0)!, 500 * PAGE, 1));
   }
-  const upper = dirtyPages(mine.begin(1)).map((page) => 500 + page);
   assert.equal(
-    [...dirtyPages(mine.begin(0)), ...upper],
+    hostPages(mine.begin(), 5000),
     written.sort((x, y) => x - y),
   );
-  mine.commit(0);
-  mine.commit(1);
-  assert.equal([dirtyPages(mine.begin(0)), dirtyPages(mine.begin(1))], [[], []]);
+  mine.done();
+  assert.equal(mine.begin(), []);
+  checkInvariants(engine);
+});
+
+test("the forms that do not sleep never fail while two workers commit all the time", async () => {
+  const { engine, worker } = await world(1000, false);
+  const second = await remote((thread) => superviseWorker(engine, thread));
+  for (const [i, { start, run, word }] of [worker, second].entries()) {
+    await run(({ word }) => word.fill(0));
+    Atomics.store(word, 0, i);
+    start(({ engine: there, vcpu, word }) => {
+      const slot = 8 + Atomics.load(word, 0);
+      const place = { guestPhysAddr: slot * 2 ** 30, userspaceAddr: slot * 2 ** 30 };
+      for (let round = 0; ; round++) {
+        vcpu.markDirty((round % 1000) * 4096);
+        there.setUserMemoryRegionList([{ slot, flags: 1, memorySize: round % 2 === 0 ? 4096 : 0, ...place }]);
+      }
+    });
+  }
+  const screen = await DirtyConsumer.openAsync(engine, "screen");
+  const pages = new Uint32Array(1000);
+  let harvested = 0;
+  for (let frame = 0; frame < FRAMES; frame++) {
+    for (const { bytes } of await screen.beginAsync()) harvested += bytes / PAGE;
+    await screen.doneAsync();
+    await engine.getDirtyLogAsync(0);
+    await takeDirtyPagesAsync(engine, 0, pages);
+    await consumersOfAsync(engine);
+    await saveEngineAsync(engine);
+  }
+  assert.ok(harvested > FRAMES, `${harvested} pages`);
+  await Promise.all([worker.kill(), second.kill()]);
+  await screen.closeAsync();
   checkInvariants(engine);
 });
 
@@ -99,8 +138,8 @@ test("a thread that is killed between harvest and reset loses no entry", async (
   for (const page of [1, 64, 999]) vcpu.markDirty(page * PAGE);
   const index = vcpu.index;
   await worker.run(({ word }) => word.fill(0));
-  worker.start(({ engine: there, word }) => {
-    for (let ring = 0; ring < there.maxVcpus; ring++) there.dirtyRing(ring).harvest();
+  worker.start(({ memslots, engine: there, word }) => {
+    for (let ring = 0; ring < there.maxVcpus; ring++) new memslots.DirtyRing(there, ring).harvest();
     Atomics.store(word, 0, 1);
     Atomics.notify(word, 0);
     Atomics.wait(word, 0, 1);
@@ -108,10 +147,7 @@ test("a thread that is killed between harvest and reset loses no entry", async (
   awaitWord(worker, 1);
   await worker.kill();
   vcpu.markDirty(2 * PAGE);
-  const offsets = engine
-    .dirtyRing(index)
-    .harvest()
-    .entries.map(({ offset }) => offset);
+  const offsets = new DirtyRing(engine, index).harvest().entries.map(({ offset }) => offset);
   assert.equal(offsets, [1, 64, 999, 2]);
   assert.is(engine.resetDirtyRings(), 4);
   vcpu.release();

@@ -1,16 +1,42 @@
 /**
  * A worker vCPU that writes guest memory: a random page of the window of the map, a counter of its host page goes
- * up, then the page is told dirty. Parks when it is told to.
+ * up, then the page is told dirty; or it was marked before, by the fill of a TLB. Parks when it is told to.
  */
 import { workerData } from "node:worker_threads";
 import { MemslotEngine } from "memslots";
 import { random } from "../support/random.js";
-import { COMMAND, GO, HOME_HVA, HOSTS, type Orders, PAGE, PARK, STATE, WINDOWS } from "./world.js";
+import { PAGE } from "../support/region.js";
+import { TLB_WRITE, TlbProbe } from "../support/tlb.js";
+import { COMMAND, GO, HOME_HVA, HOSTS, type Orders, PARK, STATE, WINDOWS, WRITES } from "./world.js";
 
-const { handle, control, ram, line, seed, patient } = workerData as Orders;
+const { handle, control, ram, line, vcpus, seed, patient, tlb } = workerData as Orders;
 const engine = await MemslotEngine.attach(handle);
-const vcpu = engine.vcpu();
+const vcpu = engine.vcpu(tlb ? { tlbEntries: 64 } : {});
+const probe = tlb ? new TlbProbe(engine, vcpu) : undefined;
 const rng = random(seed);
+/** Sections in a row that write the same pages, so that entries are hit. */
+const SECTIONS_PER_PLACE = 8;
+const PLACE_PAGES = 32;
+/** Writes of a section at most: so many that a harvest falls into it. */
+const RUN_WRITES = 64;
+/** Word of the page that was written and is not told yet. */
+const untold = STATE + vcpus + line;
+let sections = 0;
+let place = 0;
+
+/** A run over few pages, from one of them on to another layout: writes that find their entries. */
+function runThroughTlb(through: TlbProbe): void {
+  if (sections++ % SECTIONS_PER_PLACE === 0) place = rng.int(WINDOWS) * HOSTS + rng.int(HOSTS - PLACE_PAGES);
+  vcpu.enter();
+  for (let i = 1 + rng.int(RUN_WRITES); i > 0; i--) {
+    const hva = through.access((place + rng.int(PLACE_PAGES)) * PAGE, TLB_WRITE);
+    if (hva >= 0) Atomics.add(ram, hva / PAGE - HOME_HVA, 1);
+    Atomics.add(control, WRITES, 1);
+    Atomics.notify(control, WRITES);
+    if (rng.chance(0.01)) vcpu.refresh();
+  }
+  vcpu.exit();
+}
 
 /** One section with some writes. */
 function run(): void {
@@ -19,8 +45,11 @@ function run(): void {
     const gpa = (rng.int(WINDOWS) * HOSTS + rng.int(HOSTS)) * PAGE;
     const hva = vcpu.gpaToHva(gpa);
     if (hva < 0) continue;
+    // A thread that dies between the two leaves word of it: the mark comes after the write.
+    Atomics.store(control, untold, hva / PAGE - HOME_HVA + 1);
     Atomics.add(ram, hva / PAGE - HOME_HVA, 1);
     vcpu.markDirty(gpa);
+    Atomics.store(control, untold, 0);
   }
   vcpu.exit();
 }
@@ -33,5 +62,8 @@ for (;;) {
   }
   if (Atomics.exchange(control, STATE + line, GO) === PARK) Atomics.notify(control, STATE + line);
   // A patient vCPU does not run while its ring is full; now and then it does, to see what becomes of that.
-  if (!patient || !vcpu.dirtyRingFull || rng.chance(0.0001)) run();
+  if (!patient || !vcpu.dirtyRingFull || rng.chance(0.0001)) {
+    if (probe === undefined) run();
+    else runThroughTlb(probe);
+  }
 }

@@ -24,7 +24,7 @@ export const DOCUMENTS: readonly string[] = [
 /** @param document path from the root */
 export function blocksOf(document: string): Block[] {
   const text = readFileSync(`${ROOT}${document}`, "utf8");
-  const fence = /^```(\w*)(?: file=(\S+))?\n(?:\/\/ (\S+\/\S+\.ts)\n)?(.*?)^```$/gms;
+  const fence = /^```(\w*)(?: file=(\S+))?\n(?:\/\/ (\S+\/\S+\.[tj]s)\n)?(.*?)^```$/gms;
   return [...text.matchAll(fence)].map(([, language, file, quoted, content]) => ({
     language: language!,
     file,

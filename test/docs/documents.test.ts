@@ -1,19 +1,21 @@
 /**
- * What the documents show is true. Of README.md and docs/*.md
+ * The code blocks of README.md and docs/*.md are true:
  *
- *   ```js               runs as it stands; a ```text block behind it is what it prints
- *   ```ts               compiles against the package's declarations; behind a first line "// PATH" it is a
- *                       quotation: each piece between empty lines stands in that file, however far indented
+ *   ```js               runs, and prints the ```text block behind it
+ *   ```ts               compiles against the package's declarations
+ *                       behind a first line "// PATH" both are quotations: that file has each piece between empty
+ *                       lines, at any indentation
  *   ```LANGUAGE file=F  is a file: all of a document's lie in one folder, from which memslots can be imported
- *   ```console          `$ node ...` prints what is shown, in that folder if its program is one of the files
+ *   ```console          `$ node ...` prints the lines below it, in that folder if its program is one of the files
  *
- * Other blocks are drawings and commands of a shell. Pages are opened by examples.test.ts.
+ * Other blocks are drawings and commands of a shell. examples.test.ts opens the pages.
  */
 import { spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -55,8 +57,8 @@ const documents = suite("documents");
 for (const document of DOCUMENTS) {
   const blocks = blocksOf(document);
   const files = filesOf(document);
-  blocks.forEach(({ language, file, text }, i) => {
-    if (language === "js" && file === undefined) {
+  blocks.forEach(({ language, file, quoted, text }, i) => {
+    if (language === "js" && file === undefined && quoted === undefined) {
       documents(`${document}: block ${i} runs, and a text block behind it is what it prints`, () => {
         const output = node(ROOT, "--input-type=module", "--eval", text);
         const next = blocks[i + 1];
@@ -108,22 +110,48 @@ documents("TypeScript in the documents compiles, and the check notices what does
   assert.match(found ?? "", /^document-0\.mts, line 2: .*'slots' does not exist in type 'EngineOptions'/);
 });
 
-documents("README.md shows examples/first.mjs as it is", () => {
+/** Names that the examples of docstrings use and do not declare. */
+const SCOPE = `
+import { V86 } from "v86";
+import * as memslots from "memslots";
+import { FlatViews, Bar, MemoryRegion } from "memslots/flatview";
+import { V86Map } from "memslots/v86";
+const { MemslotEngine, DirtyConsumer, DirtyRing, guestMemory, mergeSlots, record, setReadonly, splitSlot } = memslots;
+const { checkEngine, freeSlotNumbers, protectRange, restoreEngine, saveEngine, superviseWorker, watchGuest } = memslots;
+declare const engine: memslots.MemslotEngine, vcpu: memslots.Vcpu, ram: SharedArrayBuffer;
+declare const root: MemoryRegion, vga: MemoryRegion, bar: Bar, tlb: Map<number, number>;
+declare const bios: ArrayBuffer, wasm: ArrayBuffer, memory: memslots.GuestMemory;
+declare function copyPage(slot: number, offset: number): void;
+declare function send(ranges: readonly memslots.DirtyRange[]): Promise<void>;
+declare function dropCode(gpa: number): void;
+`;
+
+documents("examples in docstrings compile", () => {
+  const names = readdirSync(`${ROOT}src`, { recursive: true, encoding: "utf8" });
+  const files = names.filter((name) => name.endsWith(".ts"));
+  const sources = files.map((name) => readFileSync(`${ROOT}src/${name}`, "utf8"));
+  const examples = sources.flatMap((source) => [
+    ...source.matchAll(/^ *\* @example\n((?: *\* .*\n)+?) *\*(?:\/| *\n)/gm),
+  ]);
+  const texts = examples.map((match) => match[1]!.replace(/^ *\* /gm, ""));
+  assert.ok(texts.length >= 12);
+  const modules = texts.map((text) => `${SCOPE}export async function example() {\n${text}}\n`);
+  assert.equal(typeErrors(modules, false), []);
+});
+
+documents("README.md shows examples/first.mjs unchanged", () => {
   const first = readFileSync(`${ROOT}examples/first.mjs`, "utf8");
   assert.ok(blocksOf("README.md").some(({ language, text }) => language === "js" && text === first));
 });
 
-/** Documents whose files are those of examples/page; so what is opened there is what they show. */
-for (const document of ["README.md", "docs/browser.md"]) {
-  documents(`${document} shows files of examples/page as they are`, () => {
-    const files = filesOf(document);
-    assert.ok(files.size > 0);
-    for (const [name, text] of files) {
-      const path = `${ROOT}examples/page/${name}`;
-      assert.ok(existsSync(path), name);
-      assert.is(text, readFileSync(path, "utf8"), name);
-    }
-  });
-}
+documents("docs/browser.md shows the files of examples/page, which examples.test.ts opens", () => {
+  const files = filesOf("docs/browser.md");
+  assert.ok(files.size > 0);
+  for (const [name, text] of files) {
+    const path = `${ROOT}examples/page/${name}`;
+    assert.ok(existsSync(path), name);
+    assert.is(text, readFileSync(path, "utf8"), name);
+  }
+});
 
 documents.run();

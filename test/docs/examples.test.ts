@@ -36,6 +36,23 @@ examples("workers.mjs: holes one by one, none as lists", () => {
   assert.ok(lists!.sections >= 400_000, output);
 });
 
+examples("migrate: a machine moves to another process, and no byte differs", () => {
+  const output = run("examples/migrate/main.mjs", "--runs", "1");
+  assert.match(output, /^run 1: .* pages, pause .* ms, 0 bytes differ, at \d+ the guest goes on$/m);
+  assert.match(output, /^1 of 1 runs equal/m);
+});
+
+examples("migrate: the machine moves first, and gets its memory when it needs it", () => {
+  const output = run("examples/migrate/main.mjs", "--post-copy", "--runs", "1");
+  const line = /^run 1: (\d+) pages asked for, .*, 0 bytes differ, at \d+ the guest goes on$/m.exec(output);
+  assert.ok(Number(line?.[1]) > 0, output);
+  assert.match(output, /^1 of 1 runs equal/m);
+});
+
+examples("gameboy: every byte of the map is where a Game Boy has it", () => {
+  assert.is(run("examples/gameboy/main.mjs").trim().split("\n").length, 14);
+});
+
 examples("own-memory.mjs: the engine stays in its part", () => {
   const output = run("examples/own-memory.mjs");
   assert.match(output, "engine in [262144, 458752), build unshared\n");
@@ -56,6 +73,22 @@ for (const source of ["wat", "c"]) {
     if (output.startsWith("skipped:")) console.log(`\n${output.trim()}`);
     else assert.is(output, SWITCHED);
   });
+}
+
+for (const language of ["rust", "emscripten"]) {
+  examples(
+    `${language}: threads of a module that has the engine in its memory meet no hole of a list`,
+    () => {
+      const output = run("--import", "tsx", `examples/${language}/main.ts`);
+      if (output.startsWith("skipped:")) {
+        console.log(`\n${output.trim()}`);
+        return;
+      }
+      assert.match(output, /^one by one: [1-9]\d* faults, \d{5,} changes of the map, /m);
+      assert.match(output, /^as lists: 0 faults, \d{5,} changes of the map, [1-9]\d* million instructions/m);
+      assert.match(output, /^all counters add up$/m);
+    },
+  );
 }
 
 examples("page: a vCPU in a module worker, in Chromium", async () => {

@@ -1,6 +1,6 @@
 /**
- * `npm run test:newuser`: an empty folder, `npm install` of the packed package, and the programs of README.md as they
- * stand, in Node and, with the server of docs/browser.md, in Chromium. Closes with "N passed, N failed".
+ * `npm run test:newuser`: an empty folder, `npm install` of the packed package, the program of README.md in Node, and
+ * the page of docs/browser.md in Chromium. Closes with "N passed, N failed".
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -19,13 +19,13 @@ function run(folder: string, command: string, ...args: string[]): string {
 
 /** The package as `npm install` makes it of a tarball, in an otherwise empty folder. */
 function install(folder: string): void {
-  const [{ filename }] = JSON.parse(run(ROOT, "npm", "pack", "--json", "--pack-destination", folder)) as [
-    { filename: string },
-  ];
+  const [{ filename }] = JSON.parse(
+    run(ROOT, "npm", "pack", "--json", "--ignore-scripts", "--pack-destination", folder),
+  ) as [{ filename: string }];
   run(folder, "npm", "install", "--no-audit", "--no-fund", `./${filename}`);
 }
 
-/** The README's example, and what it says the example prints. */
+/** The README's example prints the block behind it. */
 function nodeExample(folder: string): void {
   const blocks = blocksOf("README.md");
   const at = blocks.findIndex(({ language, file }) => language === "js" && file === undefined);
@@ -33,7 +33,7 @@ function nodeExample(folder: string): void {
   assert.is(run(folder, process.execPath, "example.mjs"), blocks[at + 1]!.text);
 }
 
-/** The README's page, served as docs/browser.md does. */
+/** The page of docs/browser.md, served by its own server. */
 async function pageExample(folder: string): Promise<void> {
   const path = findBrowser(CHROMIUM);
   if (path === undefined) {
@@ -41,11 +41,7 @@ async function pageExample(folder: string): Promise<void> {
     console.log("skipped: no Chromium");
     return;
   }
-  const files = new Map([
-    ...filesOf("README.md"),
-    ["serve.mjs", filesOf("docs/browser.md").get("serve.mjs")!],
-  ]);
-  for (const [name, text] of files) writeFileSync(join(folder, name), text);
+  for (const [name, text] of filesOf("docs/browser.md")) writeFileSync(join(folder, name), text);
   console.log(await showPage(path, folder, PAGE_RUNS));
 }
 

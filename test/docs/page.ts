@@ -45,5 +45,5 @@ export async function showPage(path: string, folder: string, wanted: RegExp): Pr
   }
 }
 
-/** What the page of examples/page says after some frames with its vCPU running: 0 holes at the end. */
+/** Text of the page of examples/page after some frames with its vCPU running: 0 holes at the end. */
 export const PAGE_RUNS = /^(?:[2-9]\d|\d{3,}) lists, [1-9]\d{2,} rounds of the vCPU, 0 holes$/;

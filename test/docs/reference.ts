@@ -1,4 +1,4 @@
-/** What typedoc has to say about the public symbols of some entries, under the options in a file. */
+/** Warnings of typedoc about the public symbols of some entries, under the options in a file. */
 import { fileURLToPath } from "node:url";
 import { Application, Logger, type LogLevel, TSConfigReader, TypeDocReader } from "typedoc";
 

@@ -1,4 +1,4 @@
-/** TypeScript of a document, checked as a user's compiler does it: against the declarations of the built package. */
+/** Type check of texts against the declarations of the built package, as a user's compiler does it. */
 import ts from "typescript";
 import { ROOT } from "./blocks.js";
 
@@ -12,9 +12,9 @@ const OPTIONS: ts.CompilerOptions = {
   skipLibCheck: true,
 };
 
-/** What the compiler has to say about some texts, each a module of its own. */
-export function typeErrors(texts: readonly string[]): string[] {
-  // In the root, from where `import "memslots"` leads to the package itself.
+/** Errors of the compiler in some texts, each of which is a module. @param strict false: `undefined` goes unnoticed */
+export function typeErrors(texts: readonly string[], strict = true): string[] {
+  // In the root, where `import "memslots"` finds the package itself.
   const sources = new Map(texts.map((text, i) => [`${ROOT}document-${i}.mts`, text]));
   const host = ts.createCompilerHost(OPTIONS);
   const { fileExists, readFile, getSourceFile } = host;
@@ -26,7 +26,7 @@ export function typeErrors(texts: readonly string[]): string[] {
       ? getSourceFile(name, version, ...rest)
       : ts.createSourceFile(name, text, version);
   };
-  const program = ts.createProgram([...sources.keys()], OPTIONS, host);
+  const program = ts.createProgram([...sources.keys()], { ...OPTIONS, strict }, host);
   return ts.getPreEmitDiagnostics(program).map(({ messageText, file, start }) => {
     const line = file?.getLineAndCharacterOfPosition(start ?? 0).line ?? 0;
     const name = file?.fileName.split("/").at(-1);

@@ -8,7 +8,7 @@ import { randomInt } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { InputError } from "../../src/cli/jsonl.js";
+import { InputError } from "../../src/trace/jsonl.js";
 import { type Difference, readVectors, replaySequence, type VectorSequence } from "../support/vectors.js";
 import { available, Kvm, type KvmFacts } from "./kvm.js";
 import { argumentsOf, differing } from "./protocol.js";
@@ -20,7 +20,7 @@ const SEEDS = 2 ** 32;
 const DIFFERENCES_SHOWN = 3;
 const SEQUENCES_PER_PROGRESS_LINE = 10;
 
-/** Where and between whom a difference is, and how to have it again. */
+/** The place of a difference, its two sides, and the command that repeats it. */
 interface Labels {
   where: string;
   expected: string;

@@ -1,13 +1,13 @@
 /**
- * What a generator of random operations believes is mapped, so that most of its operations meet a slot. It
- * knows the common rules only and may be wrong: what is true is what KVM answers.
+ * The map as a generator of random operations believes it to be, so that most of its operations meet a slot. It
+ * knows the common rules only and may be wrong: KVM decides.
  */
 import {
   KVM_MEM_LOG_DIRTY_PAGES,
   KVM_MEM_MAX_NR_PAGES,
   KVM_MEM_READONLY,
   TASK_SIZE_MAX,
-} from "../../src/uapi.js";
+} from "../../src/kvm/uapi.js";
 import type { Random } from "../support/random.js";
 
 /** A host address: `hva` counts from the start of the arena, `hva_abs` from 0. */

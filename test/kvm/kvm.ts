@@ -12,7 +12,7 @@ const WATCHDOG_MS = 120_000;
 /** EX_UNAVAILABLE of sysexits.h: how the driver says that the machine is at fault. */
 const EX_UNAVAILABLE = 69;
 
-/** What this machine's KVM has. */
+/** Capabilities of this machine's KVM. */
 export interface KvmFacts {
   nrMemslots: number;
   readonlyMem: boolean;
@@ -23,6 +23,12 @@ export interface KvmFacts {
   /** KVM keeps slots of its own below 4 GiB. */
   internalSlots: boolean;
   guestMemfd: boolean;
+  /** GUEST_MEMFD_FLAG_* bits that are supported. */
+  guestMemfdFlags: number;
+  /** Bit i: a guest_memfd with `flags` i can be created. */
+  guestMemfdCreations: number;
+  /** Value of KVM_CAP_MULTI_ADDRESS_SPACE. */
+  multiAddressSpace: number;
   /** Bits of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 that are supported. */
   manualDirtyLogProtect2: number;
   /** Largest dirty ring in bytes, 0 where there is none. */
@@ -142,6 +148,9 @@ function factsOf(lines: readonly string[]): KvmFacts {
     physAddrBits: fact("phys_addr_bits"),
     internalSlots: fact("internal_slots") > 0,
     guestMemfd: fact("guest_memfd") > 0,
+    guestMemfdFlags: fact("guest_memfd_flags"),
+    guestMemfdCreations: fact("guest_memfd_creations"),
+    multiAddressSpace: fact("multi_address_space"),
     manualDirtyLogProtect2: fact("manual_dirty_log_protect2"),
     dirtyLogRing: fact("dirty_log_ring"),
   };

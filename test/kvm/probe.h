@@ -61,6 +61,23 @@ static int extension(unsigned long cap)
 	return answer < 0 ? 0 : answer;
 }
 
+/* The flags below 8 with which a guest_memfd can be created: bit i for flags == i. */
+static int guest_memfd_creations(void)
+{
+	int created = 0;
+
+	for (int flags = 0; flags < 8; flags++) {
+		struct kvm_create_guest_memfd request = { .size = PAGE_BYTES, .flags = flags };
+		int fd = ioctl(vm_fd, KVM_CREATE_GUEST_MEMFD, &request);
+
+		if (fd < 0)
+			continue;
+		close(fd);
+		created |= 1 << flags;
+	}
+	return created;
+}
+
 static void probe(void)
 {
 	int address_spaces;
@@ -72,9 +89,12 @@ static void probe(void)
 	printf("readonly_mem=%d\n", extension(KVM_CAP_READONLY_MEM));
 	printf("user_memory2=%d\n", extension(KVM_CAP_USER_MEMORY2));
 	printf("address_spaces=%d\n", address_spaces ? address_spaces : 1);
+	printf("multi_address_space=%d\n", address_spaces);
 	printf("phys_addr_bits=%u\n", phys_addr_bits());
 	printf("internal_slots=%d\n", has_internal_slots());
 	printf("guest_memfd=%d\n", extension(KVM_CAP_GUEST_MEMFD));
+	printf("guest_memfd_flags=%d\n", extension(KVM_CAP_GUEST_MEMFD_FLAGS));
+	printf("guest_memfd_creations=%d\n", guest_memfd_creations());
 	printf("manual_dirty_log_protect2=%d\n", extension(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2));
 	printf("dirty_log_ring=%d\n", extension(KVM_CAP_DIRTY_LOG_RING));
 }

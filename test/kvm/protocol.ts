@@ -6,7 +6,7 @@ import {
   KVM_CAP_DIRTY_LOG_RING,
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT,
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
-} from "../../src/uapi.js";
+} from "../../src/kvm/uapi.js";
 import type { Difference, VectorOp } from "../support/vectors.js";
 
 export type Observed = Difference["observed"];

@@ -5,7 +5,7 @@ import {
   KVM_MEM_MAX_NR_PAGES,
   KVM_MEM_READONLY,
   TASK_SIZE_MAX,
-} from "../../src/uapi.js";
+} from "../../src/kvm/uapi.js";
 import type { Random } from "../support/random.js";
 import { type Guess, type Host, PAGE_BYTES, type Region } from "./guess.js";
 import type { KvmFacts } from "./kvm.js";

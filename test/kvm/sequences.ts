@@ -2,7 +2,7 @@
  * Random sequences of vector operations, for KVM to answer. One seed is one sequence where the
  * facts of the host are the same.
  */
-import { KVM_MEM_GUEST_MEMFD } from "../../src/uapi.js";
+import { KVM_MEM_GUEST_MEMFD } from "../../src/kvm/uapi.js";
 import { type Random, random } from "../support/random.js";
 import type { VectorOp, VectorSequence } from "../support/vectors.js";
 import { Guess, PAGE_BYTES, type Region } from "./guess.js";

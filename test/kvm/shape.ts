@@ -2,7 +2,7 @@
  * What one random sequence is like (swarm testing): where its slots lie, how many and how large they are,
  * which kinds of operation it is without and which it has many of.
  */
-import { KVM_DIRTY_LOG_INITIALLY_SET, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE } from "../../src/uapi.js";
+import { KVM_DIRTY_LOG_INITIALLY_SET, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE } from "../../src/kvm/uapi.js";
 import type { Random } from "../support/random.js";
 import type { KvmFacts } from "./kvm.js";
 

@@ -1,6 +1,7 @@
 /*
- * What newer kernels declare and the installed headers may not yet: KVM_SET_USER_MEMORY_REGION2 (6.8) and
- * PAGEMAP_SCAN (6.7). All of it is kernel ABI, so it is right on any kernel; an older one answers an errno.
+ * What newer kernels declare and the installed headers may not yet: KVM_SET_USER_MEMORY_REGION2 and guest_memfd (6.8),
+ * its flags (6.18), PAGEMAP_SCAN (6.7). All of it is kernel ABI, so it is right on any kernel; an older one answers an
+ * errno.
  */
 #ifndef MEMSLOTS_TEST_UAPI_H
 #define MEMSLOTS_TEST_UAPI_H
@@ -29,6 +30,18 @@ struct kvm_userspace_memory_region2 {
 #endif
 #ifndef KVM_CAP_GUEST_MEMFD
 #define KVM_CAP_GUEST_MEMFD 234
+#endif
+
+#ifndef KVM_CAP_GUEST_MEMFD_FLAGS
+#define KVM_CAP_GUEST_MEMFD_FLAGS 244
+#endif
+#ifndef KVM_CREATE_GUEST_MEMFD
+struct kvm_create_guest_memfd {
+	__u64 size;
+	__u64 flags;
+	__u64 reserved[6];
+};
+#define KVM_CREATE_GUEST_MEMFD _IOWR(KVMIO, 0xd4, struct kvm_create_guest_memfd)
 #endif
 
 #ifndef PAGEMAP_SCAN

@@ -1,4 +1,4 @@
-/** rp2040js with its bus on the engine: the same program runs the same, and whatever the map lacks is missed. */
+/** rp2040js with its bus on the engine: the same program runs the same, and a piece missing from the map is noticed. */
 import { type DeviceWindow, MemslotEngine, type RegionLike } from "memslots";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -271,7 +271,7 @@ const REGIONS: readonly [base: number, bytes: number][] = [
   [0xfffff000, 0x1000],
 ];
 
-/** What an access answers, or how it fails. */
+/** Result of an access, or its error. */
 function answer(chip: Machine["chip"], { next, int, pick, chance }: Random): unknown {
   const [base, bytes] = pick(REGIONS);
   const width = pick([1, 2, 4]);

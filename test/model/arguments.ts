@@ -3,11 +3,11 @@
  * at first and refused with a TypeError that names the field; nothing of KVM's own checks happens here.
  */
 import {
-  decodeMemoryRegion,
-  decodeMemoryRegion2,
-  type MemoryRegion,
-  type MemoryRegion2,
-} from "../../src/uapi.js";
+  decodeUserspaceMemoryRegion,
+  decodeUserspaceMemoryRegion2,
+  type UserspaceMemoryRegion,
+  type UserspaceMemoryRegion2,
+} from "../../src/kvm/uapi.js";
 
 export interface Arguments {
   slot: number;
@@ -39,8 +39,11 @@ function readObject(value: unknown, field: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-export function readRegion(region: MemoryRegion | Uint8Array, op: string): Arguments {
-  const fields = readObject(region instanceof Uint8Array ? decodeMemoryRegion(region, op) : region, "region");
+export function readRegion(region: UserspaceMemoryRegion | Uint8Array, op: string): Arguments {
+  const fields = readObject(
+    region instanceof Uint8Array ? decodeUserspaceMemoryRegion(region, op) : region,
+    "region",
+  );
   return {
     slot: readU32(fields.slot, "slot"),
     flags: readU32(fields.flags, "flags"),
@@ -52,8 +55,8 @@ export function readRegion(region: MemoryRegion | Uint8Array, op: string): Argum
   };
 }
 
-export function readRegion2(region: MemoryRegion2 | Uint8Array, op: string): Arguments {
-  const decoded = region instanceof Uint8Array ? decodeMemoryRegion2(region, op) : region;
+export function readRegion2(region: UserspaceMemoryRegion2 | Uint8Array, op: string): Arguments {
+  const decoded = region instanceof Uint8Array ? decodeUserspaceMemoryRegion2(region, op) : region;
   const args = readRegion(decoded, op);
   if (decoded.guestMemfdOffset !== undefined) {
     args.guestMemfdOffset = readU64(decoded.guestMemfdOffset, "guestMemfdOffset");

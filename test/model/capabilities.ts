@@ -1,6 +1,6 @@
 /** KVM_CHECK_EXTENSION and KVM_ENABLE_CAP as far as slots are concerned. */
-import { ERRNO } from "../../src/errno.js";
-import * as uapi from "../../src/uapi.js";
+import { ERRNO } from "../../src/kvm/errno.js";
+import * as uapi from "../../src/kvm/uapi.js";
 import type { Limits } from "./checks.js";
 import type { ModelDirtyLog } from "./dirtylog.js";
 
@@ -13,7 +13,9 @@ export function extension(cap: number, limits: Limits): number {
     case uapi.KVM_CAP_NR_MEMSLOTS:
       return limits.maxSlots;
     case uapi.KVM_CAP_MULTI_ADDRESS_SPACE:
-      return limits.addressSpaces;
+      return limits.addressSpaces === 1 ? 0 : limits.addressSpaces;
+    case uapi.KVM_CAP_GUEST_MEMFD_FLAGS:
+      return uapi.GUEST_MEMFD_FLAG_MMAP | uapi.GUEST_MEMFD_FLAG_INIT_SHARED;
     case uapi.KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
       return uapi.KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | uapi.KVM_DIRTY_LOG_INITIALLY_SET;
     case uapi.KVM_CAP_DIRTY_LOG_RING:
@@ -22,7 +24,12 @@ export function extension(cap: number, limits: Limits): number {
     case uapi.KVM_CAP_USER_MEMORY_REGION_LIST:
       return limits.maxListEntries;
     case uapi.KVM_CAP_MEMORY_ATTRIBUTES:
-      return uapi.KVM_MEMORY_ATTRIBUTE_PRIVATE;
+      return (
+        uapi.KVM_MEMORY_ATTRIBUTE_NR |
+        uapi.KVM_MEMORY_ATTRIBUTE_NW |
+        uapi.KVM_MEMORY_ATTRIBUTE_NX |
+        uapi.KVM_MEMORY_ATTRIBUTE_PRIVATE
+      );
     case uapi.KVM_CAP_GUEST_MEMFD:
     case uapi.KVM_CAP_READONLY_MEM:
     case uapi.KVM_CAP_USER_MEMORY2:
@@ -33,7 +40,7 @@ export function extension(cap: number, limits: Limits): number {
   }
 }
 
-/** What the moment of KVM_ENABLE_CAP depends on. */
+/** State that decides whether KVM_ENABLE_CAP still comes in time. */
 export interface Moment {
   vcpuExists: boolean;
   slotExists: boolean;

@@ -2,14 +2,13 @@
  * KVM's checks of one update, in KVM's order (check_memory_region_flags, __kvm_set_memory_region and x86's
  * kvm_arch_prepare_memory_region). They answer 0 or a negated errno and change nothing.
  */
-import { ERRNO } from "../../src/errno.js";
+import { ERRNO } from "../../src/kvm/errno.js";
 import {
   KVM_MEM_GUEST_MEMFD,
   KVM_MEM_LOG_DIRTY_PAGES,
   KVM_MEM_MAX_NR_PAGES,
   KVM_MEM_READONLY,
-  TASK_SIZE_MAX,
-} from "../../src/uapi.js";
+} from "../../src/kvm/uapi.js";
 import type { Arguments } from "./arguments.js";
 
 export interface Limits {
@@ -18,6 +17,7 @@ export interface Limits {
   maxListEntries: number;
   pageShift: number;
   maxPhysAddrBits: number;
+  maxUserAddrBits: number;
 }
 
 /**
@@ -61,7 +61,7 @@ export function checkArguments(
     args.size % pageSize !== 0n ||
     args.gpa % pageSize !== 0n ||
     args.hva % pageSize !== 0n ||
-    args.hva + args.size > BigInt(TASK_SIZE_MAX) ||
+    args.hva + args.size > (1n << BigInt(limits.maxUserAddrBits)) - 0x1000n ||
     (args.flags === KVM_MEM_GUEST_MEMFD &&
       (args.guestMemfdOffset % pageSize !== 0n || args.guestMemfdOffset + args.size >= U64_END)) ||
     asIdOf(args.slot) >= limits.addressSpaces ||
@@ -70,7 +70,7 @@ export function checkArguments(
   return bad ? -ERRNO.EINVAL : 0;
 }
 
-/** What the update asks for, given the slot of that id or none. */
+/** The kind of change, given the slot of that id or none. */
 export function classify(args: Arguments, old: Slot | undefined): Change | number {
   if (args.size === 0n) return old ? "DELETE" : -ERRNO.EINVAL;
   if (!old) return "CREATE";

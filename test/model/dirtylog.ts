@@ -2,8 +2,8 @@
  * Dirty bits as sets of page indexes, one set per slot that keeps a log. A slot without a set has no bitmap.
  * The rules are those of KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG; answers are bytes or a negated errno.
  */
-import { ERRNO } from "../../src/errno.js";
-import { KVM_MEM_LOG_DIRTY_PAGES } from "../../src/uapi.js";
+import { ERRNO } from "../../src/kvm/errno.js";
+import { KVM_MEM_LOG_DIRTY_PAGES } from "../../src/kvm/uapi.js";
 import { asIdOf, type Slot, sameSlot } from "./checks.js";
 
 export type DirtyPages = Set<number>;

@@ -2,8 +2,8 @@
  * A list of updates, worked out on a copy of the layout. Each entry is checked against what the entries
  * before it left, overlap excepted; overlap and the highest gpa are questions to the final layout.
  */
-import { ERRNO } from "../../src/errno.js";
-import { KVM_MEM_LOG_DIRTY_PAGES } from "../../src/uapi.js";
+import { ERRNO } from "../../src/kvm/errno.js";
+import { KVM_MEM_LOG_DIRTY_PAGES } from "../../src/kvm/uapi.js";
 import type { Arguments } from "./arguments.js";
 import {
   asIdOf,

@@ -2,8 +2,8 @@
  * The oracle: the engine's public methods over a plain Map of slots per address space, written to be seen to
  * be right and not to be fast. Every question is a scan over all slots.
  */
-import { ERRNO, KvmError } from "../../src/errno.js";
-import * as uapi from "../../src/uapi.js";
+import { ERRNO, KvmError } from "../../src/kvm/errno.js";
+import * as uapi from "../../src/kvm/uapi.js";
 import { type Arguments, readRegion, readRegion2, readU32, readU64 } from "./arguments.js";
 import { enable, extension } from "./capabilities.js";
 import {
@@ -44,6 +44,7 @@ export class ModelEngine {
       maxListEntries: options.maxListEntries ?? 4096,
       pageShift: options.pageShift ?? 12,
       maxPhysAddrBits: options.maxPhysAddrBits ?? 52,
+      maxUserAddrBits: options.maxUserAddrBits ?? 47,
     };
     const asIds = [...Array(this.limits.addressSpaces).keys()];
     this.layout = asIds.map(() => new Map());
@@ -52,17 +53,20 @@ export class ModelEngine {
     this.#private = new ModelPrivateMemory(2 ** this.limits.pageShift);
   }
 
-  setUserMemoryRegion(region: uapi.MemoryRegion | Uint8Array): void {
+  setUserMemoryRegion(region: uapi.UserspaceMemoryRegion | Uint8Array): void {
     const op = "setUserMemoryRegion";
     this.#setOne(readRegion(region, op), knownFlagsV1, op);
   }
 
-  setUserMemoryRegion2(region: uapi.MemoryRegion2 | Uint8Array): void {
+  setUserMemoryRegion2(region: uapi.UserspaceMemoryRegion2 | Uint8Array): void {
     const op = "setUserMemoryRegion2";
     this.#setOne(readRegion2(region, op), knownFlagsV2, op);
   }
 
-  setUserMemoryRegionList(regions: readonly uapi.MemoryRegion[], _options?: object): { generation: number } {
+  setUserMemoryRegionList(
+    regions: readonly uapi.UserspaceMemoryRegion[],
+    _options?: object,
+  ): { generation: number } {
     const op = "setUserMemoryRegionList";
     if (!Array.isArray(regions)) throw new TypeError(`regions must be an array, got ${String(regions)}`);
     if (regions.length > this.limits.maxListEntries) throw new KvmError(-ERRNO.E2BIG, op);
@@ -232,7 +236,7 @@ export class ModelEngine {
     if (asIds.length > 0 || besides) this.publications++;
   }
 
-  /** Where one update and a list of one part: kept apart on purpose, so that the tests compare the two. */
+  /** A single update does not go through the list code, so that the tests compare the two. */
   #setOne(args: Arguments, knownFlags: (flags: number) => boolean, op: string): void {
     const change = checkArguments(args, this.limits, knownFlags) || classify(args, this.#find(args.slot));
     const errno = typeof change === "number" ? change : this.#checkLayout(args, change);
@@ -264,7 +268,7 @@ export class ModelEngine {
     return this.layout[asIdOf(slot)]?.get(slot);
   }
 
-  /** What GET and CLEAR refuse before they look at a slot. */
+  /** Refusals of GET and CLEAR that come before any slot is looked up. */
   #dirtySlotError(slot: number): number {
     if (!this.dirtyLog.usesBitmaps) return -ERRNO.ENXIO;
     const valid = asIdOf(slot) < this.limits.addressSpaces && idOf(slot) < this.limits.maxSlots;

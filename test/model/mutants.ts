@@ -1,7 +1,7 @@
 /** Models with one defect each. The differential run must tell every one of them from the model itself. */
 
-import type { KvmError } from "../../src/errno.js";
-import { KVM_MEM_LOG_DIRTY_PAGES, type MemoryRegion } from "../../src/uapi.js";
+import type { KvmError } from "../../src/kvm/errno.js";
+import { KVM_MEM_LOG_DIRTY_PAGES, type UserspaceMemoryRegion } from "../../src/kvm/uapi.js";
 import { errnoOf } from "../support/implementation.js";
 import type { Arguments } from "./arguments.js";
 import { asIdOf, type Slot } from "./checks.js";
@@ -57,7 +57,7 @@ class PublishesWithoutEffect extends ModelEngine {
 }
 
 class FailedListLeavesTrace extends ModelEngine {
-  override setUserMemoryRegionList(regions: readonly MemoryRegion[]): { generation: number } {
+  override setUserMemoryRegionList(regions: readonly UserspaceMemoryRegion[]): { generation: number } {
     try {
       return super.setUserMemoryRegionList(regions);
     } catch (error) {

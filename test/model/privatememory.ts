@@ -1,6 +1,11 @@
 /** guest_memfds, bindings by slot object, and the set of private frames: as naive as can be. */
-import { ERRNO } from "../../src/errno.js";
-import { KVM_MEMORY_ATTRIBUTE_PRIVATE } from "../../src/uapi.js";
+import { ERRNO } from "../../src/kvm/errno.js";
+import {
+  KVM_MEMORY_ATTRIBUTE_NR,
+  KVM_MEMORY_ATTRIBUTE_NW,
+  KVM_MEMORY_ATTRIBUTE_NX,
+  KVM_MEMORY_ATTRIBUTE_PRIVATE,
+} from "../../src/kvm/uapi.js";
 import type { Arguments } from "./arguments.js";
 import type { Slot } from "./checks.js";
 
@@ -17,9 +22,16 @@ interface Binding {
 interface Range {
   start: bigint;
   end: bigint;
+  attributes: bigint;
 }
 
+const KNOWN = BigInt(
+  KVM_MEMORY_ATTRIBUTE_NR | KVM_MEMORY_ATTRIBUTE_NW | KVM_MEMORY_ATTRIBUTE_NX | KVM_MEMORY_ATTRIBUTE_PRIVATE,
+);
+
 const U64_END = 1n << 64n;
+/** GUEST_MEMFD_FLAG_MMAP and GUEST_MEMFD_FLAG_INIT_SHARED. */
+const MEMFD_FLAGS = 3n;
 const MEMFD_BYTES_MAX = 1n << 53n;
 
 export class ModelPrivateMemory {
@@ -29,7 +41,7 @@ export class ModelPrivateMemory {
   /** By the slot's own object: one that is deleted and made again is another. */
   readonly #bindings = new Map<Slot, Binding>();
   /** Disjoint, ascending, none beside another. */
-  #private: Range[] = [];
+  #attributes: Range[] = [];
   #lastLive: ReadonlySet<Slot> = new Set();
 
   constructor(pageBytes: number) {
@@ -38,7 +50,7 @@ export class ModelPrivateMemory {
 
   /** Descriptor, or a negated errno. */
   create(size: bigint, flags: bigint): number {
-    if (flags !== 0n || size === 0n || size > MEMFD_BYTES_MAX || size % this.#pageBytes !== 0n)
+    if (flags > MEMFD_FLAGS || size === 0n || size > MEMFD_BYTES_MAX || size % this.#pageBytes !== 0n)
       return -ERRNO.EINVAL;
     const named = [...this.#bindings.values()].map(({ descriptor }) => descriptor);
     const descriptor = Math.max(2, ...this.#memfds.keys(), ...named) + 1;
@@ -77,25 +89,27 @@ export class ModelPrivateMemory {
 
   /** Whether something changed, or a negated errno. */
   setAttributes(address: bigint, size: bigint, attributes: bigint, flags: bigint): boolean | number {
-    const unknown = attributes & ~BigInt(KVM_MEMORY_ATTRIBUTE_PRIVATE);
+    const unknown = attributes & ~KNOWN;
     const end = address + size;
     if (flags !== 0n || unknown !== 0n || size === 0n || end >= U64_END) return -ERRNO.EINVAL;
     if (address % this.#pageBytes !== 0n || size % this.#pageBytes !== 0n) return -ERRNO.EINVAL;
-    const before = this.#private;
+    const before = this.#attributes;
     const pieces = before.flatMap((range) => [
-      { start: range.start, end: range.end < address ? range.end : address },
-      { start: range.start > end ? range.start : end, end: range.end },
+      { ...range, end: range.end < address ? range.end : address },
+      { ...range, start: range.start > end ? range.start : end },
     ]);
-    if (attributes !== 0n) pieces.push({ start: address, end });
+    if (attributes !== 0n) pieces.push({ start: address, end, attributes });
     const kept = pieces.filter((range) => range.start < range.end);
-    this.#private = joined(kept.sort((a, b) => (a.start < b.start ? -1 : 1)));
-    const same = (a: Range, i: number) => a.start === before[i]?.start && a.end === before[i]?.end;
-    return !(this.#private.length === before.length && this.#private.every(same));
+    this.#attributes = joined(kept.sort((a, b) => (a.start < b.start ? -1 : 1)));
+    const same = (range: Range, i: number) =>
+      range.start === before[i]?.start &&
+      range.end === before[i]?.end &&
+      range.attributes === before[i]?.attributes;
+    return !(this.#attributes.length === before.length && this.#attributes.every(same));
   }
 
   attributes(gpa: bigint): number {
-    const isPrivate = this.#private.some(({ start, end }) => start <= gpa && gpa < end);
-    return isPrivate ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
+    return Number(this.#attributes.find(({ start, end }) => start <= gpa && gpa < end)?.attributes ?? 0n);
   }
 }
 
@@ -103,7 +117,7 @@ function joined(ascending: readonly Range[]): Range[] {
   const ranges: Range[] = [];
   for (const range of ascending) {
     const last = ranges.at(-1);
-    if (last?.end === range.start) last.end = range.end;
+    if (last?.end === range.start && last.attributes === range.attributes) last.end = range.end;
     else ranges.push({ ...range });
   }
   return ranges;

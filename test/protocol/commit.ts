@@ -1,6 +1,6 @@
 /** The commit itself: applyList, publish; and the gate that keeps readers out while it is published. */
 import { goOn, phaseDone, refuse } from "./grace.js";
-import { GATE, HALF_BUILT, SLOTS, slotOf } from "./machine.js";
+import { GATE, HALF_BUILT, ROOT_BITS, SLOTS, slotOf } from "./machine.js";
 import { PHASE } from "./phase.js";
 import { checkIds } from "./properties.js";
 import type { Program } from "./thread.js";
@@ -19,6 +19,7 @@ export type CommitLabel =
   | "claimGate"
   | "closeGate"
   | "openGate"
+  | "countGate"
   | "notifyGate"
   | "releaseGate";
 
@@ -147,7 +148,8 @@ export const COMMIT_STEPS: Program<CommitLabel, Writer, Next> = {
     locked: true,
     run(me) {
       const { machine } = me;
-      const root = me.built | (machine.root & GATE);
+      const bits = machine.keeps("publication keeps the hurry") ? ROOT_BITS : GATE;
+      const root = me.built | (machine.root & bits);
       machine.published = Math.max(machine.published, me.promise);
       if (!machine.keeps("publication compares")) {
         me.expected = root;
@@ -183,14 +185,22 @@ export const COMMIT_STEPS: Program<CommitLabel, Writer, Next> = {
       const { machine } = me;
       machine.held = false;
       machine.update(me, machine.rootWord, machine.root & ~GATE);
-      return machine.keeps("notify after the gate opens") ? "notifyGate" : "releaseGate";
+      return machine.keeps("openings are counted") ? "countGate" : "notifyGate";
+    },
+  },
+  countGate: {
+    says: "counts the opening",
+    locked: true,
+    run(me) {
+      me.countOpening();
+      return me.machine.keeps("notify after the gate opens") ? "notifyGate" : "releaseGate";
     },
   },
   notifyGate: {
     says: "notifies those that wait at the gate",
     locked: true,
     run(me) {
-      me.notifyAll(me.machine.rootWord);
+      me.notifyAll(me.machine.openingsWord);
       return "releaseGate";
     },
   },

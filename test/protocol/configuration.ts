@@ -10,7 +10,8 @@ export type Operation =
   | "commit, barrier: true"
   | "pause"
   | "resume"
-  | "synchronize";
+  | "synchronize"
+  | "synchronize, no sleep";
 
 export interface Configuration {
   readonly name: string;
@@ -40,6 +41,8 @@ export interface Configuration {
   readonly reapers?: number;
   /** Waiting writers may run out of time. */
   readonly timeouts?: boolean;
+  /** Writers that wait may be in a hurry. */
+  readonly hurry?: boolean;
   /** Each store waits in a buffer of its thread, as on x86, until it is drained some time later. */
   readonly buffers?: boolean;
 }
@@ -203,6 +206,97 @@ export const CONFIGURATIONS: readonly Configuration[] = [
     ownSection: true,
     kills: 1,
     timeouts: true,
+  },
+  {
+    ...ROOM,
+    name: "hurry",
+    readers: 2,
+    sections: 2,
+    writers: [["commit"]],
+    kills: 1,
+    hurry: true,
+  },
+  {
+    ...ROOM,
+    name: "hurry, refresh, time-outs, death",
+    readers: 2,
+    sections: 1,
+    refresh: true,
+    writers: [["commit"]],
+    kills: 1,
+    timeouts: true,
+    hurry: true,
+  },
+  {
+    ...ROOM,
+    name: "hurry of two writers",
+    readers: 1,
+    sections: 2,
+    writers: [["commit"], ["commit"]],
+    kills: 1,
+    hurry: true,
+  },
+  {
+    ...ROOM,
+    name: "hurry of a writer that does not sleep",
+    readers: 2,
+    sections: 1,
+    writers: [["commit, wait: false", "synchronize, no sleep", "synchronize, no sleep"]],
+    kills: 1,
+    hurry: true,
+  },
+  {
+    ...ROOM,
+    name: "the same beside one that does",
+    readers: 1,
+    sections: 2,
+    writers: [["commit, wait: false", "synchronize, no sleep"], ["commit"]],
+    kills: 0,
+    hurry: true,
+  },
+  {
+    ...ROOM,
+    name: "hurry, pause, barrier, death",
+    readers: 1,
+    sections: 1,
+    writers: [
+      ["pause", "commit", "resume"],
+      ["commit", "commit, barrier: true"],
+    ],
+    kills: 1,
+    mortal: ["writer"],
+    hurry: true,
+  },
+  {
+    ...ROOM,
+    name: "hurry beside one-shot calls",
+    readers: 2,
+    oneShot: 1,
+    sections: 1,
+    writers: [["commit", "commit, wait: false", "synchronize, no sleep"]],
+    kills: 1,
+    hurry: true,
+  },
+  {
+    ...ROOM,
+    name: "hurry, two reapers",
+    readers: 1,
+    sections: 1,
+    writers: [["commit, wait: false", "synchronize, no sleep"]],
+    kills: 1,
+    mortal: ["reader", "writer"],
+    reapers: 2,
+    hurry: true,
+  },
+  {
+    ...ROOM,
+    name: "store buffers, hurry",
+    readers: 2,
+    sections: 1,
+    writers: [["commit, wait: false", "synchronize, no sleep"]],
+    kills: 0,
+    buffers: true,
+    hurry: true,
   },
   {
     ...ROOM,

@@ -3,7 +3,8 @@
  * after a death who is where, and to see that all are out behind a closed gate. The lines are looked at in
  * any order.
  */
-import { RECYCLED } from "./machine.js";
+import { endSteps, type HurryLabel } from "./hurry.js";
+import { GATE, HURRY, RECYCLED } from "./machine.js";
 import { PHASE } from "./phase.js";
 import type { Program } from "./thread.js";
 import type { Next, Writer } from "./writer.js";
@@ -14,6 +15,10 @@ export type GraceLabel =
   | "sleepOnPin"
   | "asleepOnPin"
   | "awakeFromPin"
+  | "mayHurryEarly"
+  | "beginHurry"
+  | "announceHurry"
+  | HurryLabel
   | "recycle"
   | "putFree"
   | "forgetOldest";
@@ -26,6 +31,7 @@ export function startOperation(me: Writer): Next {
   const { machine, operation } = me;
   switch (operation) {
     case "synchronize":
+    case "synchronize, no sleep":
       me.promise = machine.layout(machine.active);
       me.phase = PHASE.grace;
       return goOn(me);
@@ -34,6 +40,9 @@ export function startOperation(me: Writer): Next {
     case "pause":
     case "commit, barrier: true":
       return "claimGate";
+    case "commit":
+      me.phase = PHASE.reclaim;
+      return me.hurries ? "mayHurryEarly" : goOn(me);
     default:
       me.phase = PHASE.reclaim;
       return goOn(me);
@@ -55,8 +64,9 @@ export function phaseDone(me: Writer): Next {
   me.looked = 0;
   switch (me.phase) {
     case PHASE.reclaim:
-    case PHASE.spare:
       return "begin";
+    case PHASE.spare:
+      return me.mayEndHurry ? "endWait" : "begin";
     case PHASE.recovery:
       return "recoverFree";
     case PHASE.gate:
@@ -67,14 +77,23 @@ export function phaseDone(me: Writer): Next {
     case PHASE.early:
       return "retire";
     default:
+      if (me.mayEndHurry) return "endWait";
       return machine.keeps("recycle before unlock") ? "unlock" : me.returnToCaller();
   }
+}
+
+/** The wait is over, and a hurry ended, if there was one. */
+function afterHurry(me: Writer): Next {
+  me.waited = me.leaves = false;
+  if (me.phase === PHASE.spare) return "begin";
+  return me.holdsGate ? "openGate" : "unlock";
 }
 
 /** The operation fails, and leaves nothing behind. */
 export function refuse(me: Writer): Next {
   me.promise = 0;
   me.phase = PHASE.refused;
+  if (me.mayEndHurry) return "endWait";
   return me.holdsGate ? "openGate" : "unlock";
 }
 
@@ -88,12 +107,23 @@ function giveUp(me: Writer): Next {
     case PHASE.gate:
       me.phase = PHASE.refused;
       return "openGate";
-    case PHASE.spare:
-      return refuse(me);
     default:
-      me.promise = 0;
-      return machine.keeps("nothing recycled after a timeout") ? "unlock" : "recycle";
+      return leave(me);
   }
+}
+
+/** Time is up for the readers of a replaced layout: a hurry is the last reader's to end, the writer looks once more. */
+function leave(me: Writer): Next {
+  const { machine } = me;
+  const held = (machine.root & HURRY) !== 0 && machine.keeps("a hurry in vain is left to the last reader");
+  if (held && !me.leaves) {
+    me.leaves = true;
+    return "announceHurry";
+  }
+  me.leaves = me.waited = false;
+  if (me.phase === PHASE.spare) return refuse(me);
+  me.promise = 0;
+  return machine.keeps("nothing recycled after a timeout") ? "unlock" : "recycle";
 }
 
 /** The root whose chunk comes next. */
@@ -139,7 +169,15 @@ function meetReader(me: Writer, line: number, pin: number): Next {
   }
   me.sleepsAt = line + 1;
   me.expected = pin;
+  me.waited = me.phase !== PHASE.recovery && me.phase !== PHASE.gate;
   return "announceWait";
+}
+
+/** Whether the published layout may have its hurry; when is a matter of time, so at any time. */
+function mayHurry(me: Writer): boolean {
+  const { machine } = me;
+  const isItsTime = me.waited && machine.hurried !== machine.layout(machine.active);
+  return me.hurries && isItsTime && (machine.root & GATE) === 0;
 }
 
 function lookFurther(me: Writer): Next {
@@ -170,12 +208,15 @@ export const GRACE_STEPS: Program<GraceLabel, Writer, Next> = {
     },
   },
   announceWait: {
-    says: ["announces that a writer sleeps", "has waited long enough and gives up"],
+    says: ["announces that a writer sleeps", "has waited long enough and gives up", "is in a hurry"],
     locked: true,
-    choices: 2,
+    choices: 3,
     run(me, choice) {
       const { machine } = me;
       if (choice === 1) return me.mayGiveUp ? giveUp(me) : undefined;
+      if (me.leaves) return undefined;
+      if (choice === 2) return mayHurry(me) ? "beginHurry" : undefined;
+      if (!me.sleeps) return undefined;
       const looksAgain = me.phase === PHASE.recovery && !machine.keeps("recovery sleeps on the pin it saw");
       if (looksAgain) me.expected = machine.pin(me.sleepsAt - 1);
       if (machine.keeps("announce the wait")) machine.store(me, machine.waitingWord, 1);
@@ -206,6 +247,43 @@ export const GRACE_STEPS: Program<GraceLabel, Writer, Next> = {
       return "look";
     },
   },
+  mayHurryEarly: {
+    says: ["is in no hurry", "asks the vCPUs to wait before it builds"],
+    locked: true,
+    choices: 2,
+    run(me, choice) {
+      const { machine } = me;
+      if (choice === 0) return goOn(me);
+      if (machine.root & GATE) return undefined;
+      me.waited = true;
+      machine.hurried = machine.layout(machine.active) + 1;
+      machine.update(me, machine.rootWord, machine.root | HURRY);
+      return goOn(me);
+    },
+  },
+  beginHurry: {
+    says: "asks the vCPUs to wait before their next section",
+    locked: true,
+    run(me) {
+      const { machine } = me;
+      me.sleepsAt = me.expected = 0;
+      machine.hurried = machine.layout(machine.active);
+      machine.update(me, machine.rootWord, machine.root | HURRY);
+      return me.sleeps ? "look" : "announceHurry";
+    },
+  },
+  announceHurry: {
+    says: "announces that the last reader ends the hurry",
+    locked: true,
+    run(me) {
+      const { machine } = me;
+      machine.store(me, machine.waitingWord, 2);
+      if (machine.keeps("look behind the announcement of a hurry")) return "look";
+      me.promise = 0;
+      return "unlock";
+    },
+  },
+  ...endSteps<Writer, Next>(afterHurry, { locked: true }),
   recycle: {
     says: "recycles the chunk that only the oldest root kept alive",
     locked: true,

@@ -18,8 +18,10 @@ export interface StoreBuffer {
   buffer(word: number, value: number, fenced: boolean): void;
 }
 
-/** Lowest bit of the root in the engine; root numbers leave this one free. */
+/** Lowest bits of the root in the engine; root numbers leave these free. */
 export const GATE = 0x80;
+export const HURRY = 0x40;
+export const ROOT_BITS = GATE | HURRY;
 /** Content of a free chunk. */
 export const RECYCLED = 0;
 /** Content of a chunk or a root block that is being written. */
@@ -40,6 +42,8 @@ const WORDS = [
   "activeRoot",
   "free chunks",
   "id table",
+  "openings",
+  "hurried",
   // What the properties need to remember; no thread sees it.
   "(newest layout that a commit returned for)",
   "(layouts published)",
@@ -57,13 +61,15 @@ const OLDEST = 6;
 const ACTIVE = 7;
 const FREE = 8;
 const IDS = 9;
-const RETURNED = 10;
-const PUBLISHED = 11;
-const DEATHS = 12;
-const HELD = 13;
+const OPENINGS = 10;
+const HURRIED = 11;
+const RETURNED = 12;
+const PUBLISHED = 13;
+const DEATHS = 14;
+const HELD = 15;
 
 /** Room for the largest configuration. */
-const STATE_BYTES_MAX = 160;
+const STATE_BYTES_MAX = 192;
 /** layout, chunk of slot 0, chunk of slot 1, chunk that it alone keeps alive once replaced. */
 const BLOCK_BYTES = 4;
 
@@ -181,6 +187,8 @@ export class Machine {
   readonly waitingWord = WAITING;
   readonly gateOwnerWord = GATE_OWNER;
   readonly orphanedWord = ORPHANED;
+  /** Slept on; its value is in the readers, which remember whether an opening was counted since they looked. */
+  readonly openingsWord = OPENINGS;
 
   pinWord(line: number): number {
     return this.#pins + 2 * line;
@@ -267,6 +275,14 @@ export class Machine {
     this.bytes[IDS] = value;
   }
 
+  /** The layout that a hurry was for last; nothing but time depends on it, so it is not poisoned. */
+  get hurried(): number {
+    return this.bytes[HURRIED]!;
+  }
+  set hurried(value: number) {
+    this.bytes[HURRIED] = value;
+  }
+
   // ---- root blocks and chunks ----
 
   #block(root: number): number {
@@ -340,7 +356,7 @@ export class Machine {
   /** A chunk that is free, and reachable for those who come now. */
   get isFreeAndReachable(): boolean {
     const free = this.bytes[FREE]!;
-    return free !== POISON && (free & this.reachable(this.root & ~GATE)) !== 0;
+    return free !== POISON && (free & this.reachable(this.root & ~ROOT_BITS)) !== 0;
   }
 
   get deaths(): number {

@@ -58,7 +58,8 @@ export class Model {
       this.#writers,
       new Writer(machine, threads, "last writer", base, ["commit"], configuration),
     );
-    for (let i = 0; i < reapers; i++) add(this.#reapers, new Reaper(machine, threads, `reaper ${i}`, base));
+    for (let i = 0; i < reapers; i++)
+      add(this.#reapers, new Reaper(machine, threads, `reaper ${i}`, base, configuration.hurry ?? false));
     this.configuration = configuration;
     this.#poison = missing === undefined;
     this.machine = machine;

@@ -39,6 +39,12 @@ const NO_WAIT = small({
   chunks: 5,
 });
 const BARRIER = small({ writers: [["commit, barrier: true"]], barrier: true });
+const HURRY = small({ readers: 2, hurry: true });
+const UNATTENDED = small({
+  readers: 2,
+  writers: [["commit, wait: false", "synchronize, no sleep"]],
+  hurry: true,
+});
 const DEATH = small({ writers: [["commit"], ["commit"]], kills: 1, mortal: ["writer"] });
 const READER_DEATH = small({ kills: 1, mortal: ["reader"] });
 const ONE_LINE = small({ readers: 2, lines: 1 });
@@ -284,6 +290,76 @@ export const MUTATIONS: readonly Mutation[] = [
     finds: "lostWakeUp",
   },
 
+  {
+    name: "opening not counted",
+    rule: "openings are counted",
+    word: "countOpening",
+    configuration: BARRIER,
+    finds: "lostWakeUp",
+  },
+  {
+    name: "openings counted late",
+    rule: "openings before the look",
+    word: "observeOpenings",
+    configuration: HURRY,
+    finds: "lostWakeUp",
+  },
+
+  // ---- hurry ----
+  {
+    name: "hurry lost by a publication",
+    rule: "publication keeps the hurry",
+    word: "publishRoot",
+    configuration: small({
+      readers: 2,
+      writers: [["commit, wait: false", "synchronize, no sleep", "commit, wait: false"]],
+      hurry: true,
+    }),
+    finds: "lostWakeUp",
+  },
+  {
+    name: "held again and again",
+    rule: "a section is held once",
+    word: "sleepAtGate",
+    configuration: small({ writers: [["commit"], ["commit"]], readers: 2, hurry: true }),
+    finds: "heldTwice",
+  },
+  {
+    name: "hurry without end",
+    rule: "a hurry ends with the wait",
+    word: "endHurry",
+    configuration: HURRY,
+    finds: "lostWakeUp",
+  },
+  {
+    name: "hurry that nobody ends",
+    rule: "the last reader ends a hurry",
+    word: "observeWait",
+    configuration: UNATTENDED,
+    finds: "lostWakeUp",
+  },
+  {
+    name: "hurry given up and left to nobody",
+    rule: "a hurry in vain is left to the last reader",
+    word: "announceWait",
+    configuration: small({ readers: 2, hurry: true, timeouts: true }),
+    finds: "lostWakeUp",
+  },
+  {
+    name: "hurry announced unseen",
+    rule: "look behind the announcement of a hurry",
+    word: "announceWait",
+    configuration: UNATTENDED,
+    finds: "lostWakeUp",
+  },
+  {
+    name: "hurry ended without notify",
+    rule: "notify after a hurry",
+    word: "endHurry",
+    configuration: HURRY,
+    finds: "lostWakeUp",
+  },
+
   // ---- death ----
   {
     name: "recovery skipped",
@@ -388,6 +464,20 @@ export const MUTATIONS: readonly Mutation[] = [
     rule: "reap opens the gate",
     word: "observeGate",
     configuration: { ...BARRIER, kills: 1, mortal: ["writer"] },
+    finds: "lostWakeUp",
+  },
+  {
+    name: "hurry of the dead left",
+    rule: "reap ends a hurry",
+    word: "endHurry",
+    configuration: { ...HURRY, kills: 1, mortal: ["writer"] },
+    finds: "lostWakeUp",
+  },
+  {
+    name: "hurry that the dead has ended slept through",
+    rule: "reap wakes at the gates",
+    word: "countOpening",
+    configuration: { ...HURRY, kills: 1, mortal: ["writer"] },
     finds: "lostWakeUp",
   },
 

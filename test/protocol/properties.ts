@@ -1,5 +1,5 @@
 /** What must hold: in each lookup, in each state, and when everybody is finished. */
-import { GATE, HALF_BUILT, type Machine, RECYCLED, SLOTS, writtenFor } from "./machine.js";
+import { HALF_BUILT, type Machine, RECYCLED, ROOT_BITS, SLOTS, writtenFor } from "./machine.js";
 import type { Reader } from "./reader.js";
 import type { Thread } from "./thread.js";
 import type { Writer } from "./writer.js";
@@ -19,12 +19,14 @@ export const PROPERTIES = {
   wrongIds: "the id table belongs to another layout",
   twoLayouts: "two readers are in different layouts",
   notHeld: "a reader is in a section while the gate holds all",
+  heldTwice: "a section is held twice for a writer in a hurry",
   lostWakeUp: "a wake-up is lost: only the end of a bounded sleep leads on",
   stuck: "nobody can go on",
   noWayOut: "no way leads to the end",
   lockLeft: "the lock is left held",
   markLeft: "the mark of a dead writer is left",
   gateLeft: "the gate is left closed, or somebody's",
+  hurryLeft: "a hurry is left to the last reader, and all have left",
   pinLeft: "a pin is left",
   notReclaimed: "a replaced layout is left",
   leaked: "a chunk is neither free nor reachable",
@@ -76,6 +78,11 @@ export function checkSleepers({ machine, crew, line }: Reader): void {
   }
 }
 
+/** A hurry holds a section once: `held` says that it did. */
+export function checkHold({ machine, held }: Reader): void {
+  if (held) fail(machine, "heldTwice");
+}
+
 export function checkIds(machine: Machine): void {
   if (machine.ids !== machine.layout(machine.active)) fail(machine, "wrongIds");
 }
@@ -119,10 +126,11 @@ export function checkStandstill(machine: Machine, threads: readonly Thread[]): v
 
 /** Everybody is finished, and one more commit has been made. */
 export function checkEnd(machine: Machine): void {
-  const root = machine.root & ~GATE;
+  const root = machine.root & ~ROOT_BITS;
   if (machine.lock !== 0) fail(machine, "lockLeft");
   if (machine.orphaned) fail(machine, "markLeft");
-  if (machine.root & GATE || machine.gateOwner !== 0) fail(machine, "gateLeft");
+  if (machine.root & ROOT_BITS || machine.gateOwner !== 0) fail(machine, "gateLeft");
+  if (machine.waiting === 2) fail(machine, "hurryLeft");
   for (let line = 0; line < machine.lines; line++) if (machine.pin(line) !== 0) fail(machine, "pinLeft");
   if (machine.oldest !== machine.active || machine.active !== root) fail(machine, "notReclaimed");
   if ((machine.free | machine.reachable(root)) !== machine.allChunks) fail(machine, "leaked");

@@ -4,11 +4,13 @@
  *   load root -> pin -> load root again -> same: inside -> lookup, lookup -> unpin -> notify a waiting writer
  *                 ^--- another one -----|
  *
- * If the root carries the gate bit, it takes its pin back and sleeps on the root until the bit is gone.
+ * If the root carries the bit of the gate or of a hurry, it takes its pin back and sleeps until an opening is
+ * counted; for a hurry once a section.
  */
 import type { Configuration } from "./configuration.js";
-import { GATE, type Machine } from "./machine.js";
-import { checkLookup, checkSleepers } from "./properties.js";
+import { endSteps, type HurryLabel } from "./hurry.js";
+import { GATE, HURRY, type Machine, ROOT_BITS } from "./machine.js";
+import { checkHold, checkLookup, checkSleepers } from "./properties.js";
 import { type Program, Thread } from "./thread.js";
 
 type Label =
@@ -17,19 +19,20 @@ type Label =
   | "load"
   | "pin"
   | "lookAgain"
-  | "wakeAfterPin"
-  | "notifyAfterPin"
+  | "tell"
+  | "notify"
+  | "lookForOthers"
   | "lookup"
   | "lookupMore"
   | "unpin"
-  | "wake"
-  | "notify"
   | "release"
   | "gateUnpin"
-  | "gateWake"
-  | "gateNotify"
+  | "gateCount"
+  | "gateLook"
   | "gateSleep"
-  | "gateAsleep";
+  | "gateAsleep"
+  | "hurryAsleep"
+  | HurryLabel;
 
 const SECTION = 0;
 const LOADED = 1;
@@ -37,7 +40,24 @@ const SEEN = 2;
 const LINE = 3;
 const REPINNED = 4;
 const REFRESHED = 5;
-const VARIABLES = 6;
+const TELLS = 6;
+const LOOKED = 7;
+const OPENINGS = 8;
+const HELD = 9;
+const VARIABLES = 10;
+
+/** Where it goes on once it has told the writer that its pin has changed. */
+const ENTERED = 1;
+const LEFT = 2;
+const AT_GATE = 3;
+
+/** In the set of lines looked at: it looks at all. */
+const LOOKS = 0x80;
+
+/** What it knows of the count of openings: nothing; that it was not counted up since the look at it; that it was. */
+const UNSEEN = 0;
+const SAME = 1;
+const MORE = 2;
 
 export class Reader extends Thread {
   readonly kind = "reader";
@@ -113,23 +133,80 @@ export class Reader extends Thread {
     this.setVariable(REFRESHED, value ? 1 : 0);
   }
 
-  /** The root as this reader takes it. */
+  /** Where it goes on once the writer knows that its pin has changed. */
+  get tells(): number {
+    return this.variable(TELLS);
+  }
+  set tells(value: number) {
+    this.setVariable(TELLS, value);
+  }
+
+  /** Lines that it has looked at, to see whether it is the last reader of a replaced layout; as a set. */
+  get looked(): number {
+    return this.variable(LOOKED);
+  }
+  set looked(value: number) {
+    this.setVariable(LOOKED, value);
+  }
+
+  get openings(): number {
+    return this.variable(OPENINGS);
+  }
+  set openings(value: number) {
+    this.setVariable(OPENINGS, value);
+  }
+
+  /** This section was held for a writer in a hurry. */
+  get held(): boolean {
+    return this.variable(HELD) !== 0;
+  }
+  set held(value: boolean) {
+    this.setVariable(HELD, value ? 1 : 0);
+  }
+
+  /** The root as this reader takes it: with the bits that it waits for. */
   look(): number {
     const { root } = this.machine;
-    return this.isVcpu && this.machine.keeps("readers heed the gate") ? root : root & ~GATE;
+    if (!this.isVcpu) return root & ~ROOT_BITS;
+    const passes = this.held && this.machine.keeps("a section is held once");
+    const heeded = this.machine.keeps("readers heed the gate") ? root : root & ~GATE;
+    return passes ? heeded & ~HURRY : heeded;
+  }
+
+  protected override missOpening(): void {
+    if (this.openings === SAME) this.openings = MORE;
   }
 
   override get sleepsOn(): number {
-    return this.step?.asleep ? this.machine.rootWord : -1;
+    return this.step?.asleep ? this.machine.openingsWord : -1;
   }
 
   protected override wakeUp(): void {
-    this.goTo("load");
+    awake(this, this.at("hurryAsleep"));
+    this.goTo(beginGate(this));
   }
 }
 
+/** The sleep at a gate is over. */
+function awake(me: Reader, held: boolean): void {
+  if (held) me.held = true;
+  me.openings = UNSEEN;
+}
+
+/** The writer knows, or there is none. */
+function told(me: Reader): Label | "finished" {
+  const { tells } = me;
+  me.tells = me.looked = 0;
+  if (tells === ENTERED) return "lookup";
+  return tells === AT_GATE ? beginGate(me) : afterUnpin(me);
+}
+
 function atGate(me: Reader): Label {
-  return me.machine.keeps("readers unpin at the gate") ? "gateUnpin" : "gateSleep";
+  return me.machine.keeps("readers unpin at the gate") ? "gateUnpin" : beginGate(me);
+}
+
+function beginGate(me: Reader): Label {
+  return me.machine.keeps("openings before the look") ? "gateCount" : "gateLook";
 }
 
 function afterPin(me: Reader): Label {
@@ -142,8 +219,10 @@ function afterPin(me: Reader): Label {
 function enter(me: Reader): Label {
   const rule = me.refreshed ? "notify after another pin at refresh" : "notify after another pin at enter";
   const wakes = me.repinned && me.machine.keeps(rule);
-  me.repinned = false;
-  return wakes ? "wakeAfterPin" : "lookup";
+  me.repinned = me.held = false;
+  if (!wakes) return "lookup";
+  me.tells = ENTERED;
+  return "tell";
 }
 
 function afterLookups(me: Reader): Label | "finished" {
@@ -195,7 +274,7 @@ const STEPS: Program<Label, Reader> = {
     says: "loads the root",
     run(me) {
       me.loaded = me.look();
-      if (me.loaded & GATE) return atGate(me);
+      if (me.loaded & ROOT_BITS) return atGate(me);
       return me.machine.keeps("pin before the second look") ? "pin" : "lookAgain";
     },
   },
@@ -215,22 +294,38 @@ const STEPS: Program<Label, Reader> = {
       const root = me.look();
       const same = root === me.loaded;
       me.loaded = root;
-      if (root & GATE) return atGate(me);
+      if (root & ROOT_BITS) return atGate(me);
       if (!me.machine.keeps("pin before the second look")) return same ? "pin" : "lookAgain";
       return same ? enter(me) : "pin";
     },
   },
-  wakeAfterPin: {
-    says: "asks if a writer sleeps on the pin that was there",
-    inside: true,
-    run: (me) => (me.machine.waiting !== 0 ? "notifyAfterPin" : "lookup"),
+  tell: {
+    says: "asks if a writer waits",
+    run(me) {
+      const { waiting } = me.machine;
+      if (waiting === 0) return told(me);
+      me.looked = waiting === 2 && me.machine.keeps("the last reader ends a hurry") ? LOOKS : 0;
+      return "notify";
+    },
   },
-  notifyAfterPin: {
+  notify: {
     says: "notifies",
-    inside: true,
     run(me) {
       me.notifyAll(me.machine.pinWord(me.line));
-      return "lookup";
+      return me.looked === 0 ? told(me) : "lookForOthers";
+    },
+  },
+  lookForOthers: {
+    says: "looks if another reader is in a replaced layout",
+    choices: 3,
+    run(me, line) {
+      const { machine } = me;
+      if (line >= machine.lines || me.looked & (1 << line)) return undefined;
+      const pin = machine.pin(line);
+      if (pin !== 0 && pin !== (machine.root & ~ROOT_BITS)) return told(me);
+      me.looked |= 1 << line;
+      const all = LOOKS | ((1 << machine.lines) - 1);
+      return me.looked === all ? "endWait" : "lookForOthers";
     },
   },
   lookup: {
@@ -258,18 +353,9 @@ const STEPS: Program<Label, Reader> = {
     run(me) {
       const { machine } = me;
       machine.store(me, machine.pinWord(me.line), 0, machine.keeps("unpin is fenced"));
-      return machine.keeps("notify after unpin") ? "wake" : afterUnpin(me);
-    },
-  },
-  wake: {
-    says: "asks if a writer sleeps",
-    run: (me) => (me.machine.waiting !== 0 ? "notify" : afterUnpin(me)),
-  },
-  notify: {
-    says: "notifies",
-    run(me) {
-      me.notifyAll(me.machine.pinWord(me.line));
-      return afterUnpin(me);
+      if (!machine.keeps("notify after unpin")) return afterUnpin(me);
+      me.tells = LEFT;
+      return "tell";
     },
   },
   release: {
@@ -285,27 +371,57 @@ const STEPS: Program<Label, Reader> = {
     run(me) {
       me.repinned = false;
       me.machine.store(me, me.machine.pinWord(me.line), 0);
-      return me.machine.keeps("notify after unpin at the gate") ? "gateWake" : "gateSleep";
+      if (!me.machine.keeps("notify after unpin at the gate")) return beginGate(me);
+      me.tells = AT_GATE;
+      return "tell";
     },
   },
-  gateWake: {
-    says: "asks if a writer sleeps",
-    run: (me) => (me.machine.waiting !== 0 ? "gateNotify" : "gateSleep"),
-  },
-  gateNotify: {
-    says: "notifies",
+  gateCount: {
+    says: "looks how often the gate was opened",
     run(me) {
-      me.notifyAll(me.machine.pinWord(me.line));
-      return "gateSleep";
+      me.openings = SAME;
+      return me.machine.keeps("openings before the look") ? "gateLook" : "gateSleep";
+    },
+  },
+  gateLook: {
+    says: "looks if it is still closed",
+    run(me) {
+      me.loaded = me.look();
+      if (me.loaded & ROOT_BITS)
+        return me.machine.keeps("openings before the look") ? "gateSleep" : "gateCount";
+      me.openings = UNSEEN;
+      return me.machine.keeps("pin before the second look") ? "pin" : "lookAgain";
     },
   },
   gateSleep: {
-    says: "goes to sleep on the root, unless it has changed",
-    run: (me) => (me.machine.stillHolds(me, me.machine.rootWord, me.loaded) ? "gateAsleep" : "load"),
+    says: "goes to sleep, unless an opening was counted since",
+    run(me) {
+      const waitsForGate = (me.loaded & GATE) !== 0;
+      if (!waitsForGate) checkHold(me);
+      if (me.hasStore) me.machine.blocked = true;
+      if (me.openings === SAME) return waitsForGate ? "gateAsleep" : "hurryAsleep";
+      awake(me, !waitsForGate);
+      return beginGate(me);
+    },
   },
   gateAsleep: {
     says: "has slept long enough",
     asleep: true,
-    run: () => "load",
+    run(me) {
+      awake(me, false);
+      return beginGate(me);
+    },
   },
+  hurryAsleep: {
+    says: "has slept long enough for a writer in a hurry",
+    asleep: true,
+    run(me) {
+      const nobodyEndedIt = me.openings === SAME;
+      awake(me, true);
+      if (!nobodyEndedIt) return beginGate(me);
+      me.tells = AT_GATE;
+      return "endWait";
+    },
+  },
+  ...endSteps<Reader, Label | "finished">(told),
 };

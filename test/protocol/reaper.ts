@@ -4,11 +4,13 @@
  *
  *   each line of the dead:  owner: dead -> me (compare), pin = 0, notify, owner = 0
  *   its gate:               gateOwner: dead -> me (compare), open, notify, gateOwner = 0
+ *   a hurry:                ended, whosever it is
  *   its lock:               orphaned = 1, lock: dead -> 0 (compare)
  *   in any case:            notify one that waits for the lock, in case the dead was to do it
  *
  * Should the reaper die, then another finds it as the owner, and does the same for it.
  */
+import { endSteps, type HurryLabel } from "./hurry.js";
 import { GATE, type Machine } from "./machine.js";
 import { DEAD, type Program, Thread } from "./thread.js";
 
@@ -21,12 +23,14 @@ type Label =
   | "freeLine"
   | "takeGate"
   | "openGate"
+  | "countGate"
   | "notifyGate"
   | "releaseGate"
   | "lookAtLock"
   | "markLock"
   | "freeLock"
-  | "notifyLock";
+  | "notifyLock"
+  | HurryLabel;
 
 const TARGET = 0;
 const LINE = 1;
@@ -36,8 +40,12 @@ const VARIABLES = 3;
 export class Reaper extends Thread {
   readonly kind = "reaper";
 
-  constructor(machine: Machine, crew: readonly Thread[], name: string, base: number) {
+  /** There may be a hurry. */
+  readonly hurries: boolean;
+
+  constructor(machine: Machine, crew: readonly Thread[], name: string, base: number, hurries: boolean) {
     super(machine, crew, name, base, VARIABLES, STEPS);
+    this.hurries = hurries;
   }
 
   start(): void {
@@ -97,9 +105,18 @@ function nextLine(me: Reaper): Label {
   return "takeLine";
 }
 
-/** Readers have nothing but lines. */
+/** Readers have nothing but lines, and maybe a hurry to end. */
 function afterLines(me: Reaper): Label {
-  return me.crew[me.target - 1]!.kind === "reader" ? finish(me) : "takeGate";
+  return me.crew[me.target - 1]!.kind === "reader" ? beforeLock(me) : "takeGate";
+}
+
+function beforeLock(me: Reaper): Label {
+  const ends = me.hurries && me.machine.keeps("reap ends a hurry");
+  return ends ? "endWait" : atLock(me);
+}
+
+function atLock(me: Reaper): Label {
+  return me.crew[me.target - 1]!.kind === "reader" ? finish(me) : "lookAtLock";
 }
 
 function finish(me: Reaper): Label {
@@ -163,7 +180,7 @@ const STEPS: Program<Label, Reaper> = {
     says: "looks if the gate is the dead's and makes it its own",
     run(me) {
       const { machine, target } = me;
-      if (machine.gateOwner !== target) return "lookAtLock";
+      if (machine.gateOwner !== target) return beforeLock(me);
       if (machine.keeps("reap compares")) machine.exchange(me, machine.gateOwnerWord, target, me.token);
       return machine.keeps("reap opens the gate") ? "openGate" : "releaseGate";
     },
@@ -174,13 +191,20 @@ const STEPS: Program<Label, Reaper> = {
       const { machine } = me;
       machine.held = false;
       machine.update(me, machine.rootWord, machine.root & ~GATE);
+      return machine.keeps("openings are counted") ? "countGate" : "notifyGate";
+    },
+  },
+  countGate: {
+    says: "counts the opening",
+    run(me) {
+      me.countOpening();
       return "notifyGate";
     },
   },
   notifyGate: {
     says: "notifies those that wait at the gate",
     run(me) {
-      me.notifyAll(me.machine.rootWord);
+      me.notifyAll(me.machine.openingsWord);
       return "releaseGate";
     },
   },
@@ -188,7 +212,7 @@ const STEPS: Program<Label, Reaper> = {
     says: "gives the gate back",
     run(me) {
       me.machine.store(me, me.machine.gateOwnerWord, 0);
-      return "lookAtLock";
+      return beforeLock(me);
     },
   },
   lookAtLock: {
@@ -221,4 +245,5 @@ const STEPS: Program<Label, Reaper> = {
     choices: 3,
     run: (me, choice) => (me.notifyOne(me.machine.lockWord, choice) ? finish(me) : undefined),
   },
+  ...endSteps<Reaper, Label>(atLock, {}, true),
 };

@@ -3,7 +3,7 @@
  * assembly/recover.ts. The wait for the readers of older layouts is in grace.ts.
  */
 import { startOperation } from "./grace.js";
-import { GATE, RECYCLED } from "./machine.js";
+import { RECYCLED, ROOT_BITS } from "./machine.js";
 import { PHASE } from "./phase.js";
 import type { Program } from "./thread.js";
 import type { Next, Writer } from "./writer.js";
@@ -17,7 +17,7 @@ export const RECOVERY_STEPS: Program<RecoveryLabel, Writer, Next> = {
     quiet: true,
     run(me) {
       const { machine } = me;
-      if (machine.keeps("recovery starts from the root")) machine.active = machine.root & ~GATE;
+      if (machine.keeps("recovery starts from the root")) machine.active = machine.root & ~ROOT_BITS;
       me.phase = PHASE.recovery;
       return machine.keeps("recovery waits for pins") ? "look" : "recoverFree";
     },

@@ -39,6 +39,16 @@ export const RULES = [
   "gate waits for all readers",
   "gate stays closed until the publication",
   "notify after the gate opens",
+  "openings are counted",
+  "openings before the look",
+  // The hurry of a writer whose readers do not leave.
+  "publication keeps the hurry",
+  "a section is held once",
+  "a hurry ends with the wait",
+  "the last reader ends a hurry",
+  "a hurry in vain is left to the last reader",
+  "look behind the announcement of a hurry",
+  "notify after a hurry",
   // Death.
   "mark before the lock is free",
   "mark is gone after recovery",
@@ -55,6 +65,8 @@ export const RULES = [
   "reap notifies the writer",
   "reap notifies the lock",
   "reap opens the gate",
+  "reap ends a hurry",
+  "reap wakes at the gates",
   // Stores that must have left the processor's store buffer before the thread's next load.
   "pin is fenced",
   "root is fenced",

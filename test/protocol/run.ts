@@ -54,4 +54,10 @@ function runMutations(): number {
   return missed;
 }
 
-process.exitCode = runConfigurations() + runMutations() === 0 ? 0 : 1;
+if (![...CONFIGURATIONS, ...MUTATIONS].some(isWanted)) {
+  const names = [...CONFIGURATIONS, ...MUTATIONS].map(({ name }) => `"${name}"`);
+  console.error(`protocol: no name contains ${wanted.join(" or ")}, there are ${names.join(", ")}`);
+  process.exitCode = 2;
+} else {
+  process.exitCode = runConfigurations() + runMutations() === 0 ? 0 : 1;
+}

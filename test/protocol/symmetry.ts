@@ -95,6 +95,7 @@ export class Symmetry {
       writer.looked = swapBits(writer.looked, a, b);
       writer.sleepsAt = swapNames(writer.sleepsAt, a + 1, b + 1);
     }
+    for (const reader of this.#readers) reader.looked = swapBits(reader.looked, a, b);
     for (const reaper of this.#reapers) if (reaper.target !== 0) reaper.line = swapNames(reaper.line, a, b);
   }
 

@@ -135,6 +135,14 @@ export abstract class Thread implements StoreBuffer {
     return choice < Math.max(sleepers.length, 1);
   }
 
+  /** An opening of the gate, or the end of a hurry, is counted. */
+  protected missOpening(): void {}
+
+  countOpening(): void {
+    if (this.hasStore) this.machine.blocked = true;
+    for (const thread of this.crew) thread.missOpening();
+  }
+
   // ---- store buffer ----
 
   get hasStore(): boolean {

@@ -1,6 +1,6 @@
 /** A way through the states as text: who does what, and which shared words change by it. */
 import type { Growing } from "./growing.js";
-import { GATE, HALF_BUILT, type Machine } from "./machine.js";
+import { GATE, HALF_BUILT, HURRY, type Machine, ROOT_BITS } from "./machine.js";
 import type { Model } from "./model.js";
 import type { StateSet } from "./stateset.js";
 import type { Thread } from "./thread.js";
@@ -17,7 +17,10 @@ function show(threads: readonly Thread[], name: string, value: number): string {
       .reverse()
       .flatMap((bit, i) => (bit === "1" ? i + 1 : []))
       .join(" ")}}`;
-  if (name === "root" && value & GATE) return `${value & ~GATE} + gate`;
+  if (name === "root" && value & ROOT_BITS) {
+    const bits = [value & GATE ? " + gate" : "", value & HURRY ? " + hurry" : ""];
+    return `${value & ~ROOT_BITS}${bits.join("")}`;
+  }
   if (value === HALF_BUILT) return "half-built";
   return String(value);
 }

@@ -25,7 +25,9 @@ const EXPECTED = 6;
 const HOLDER = 7;
 const PROMISE = 8;
 const HOLDS_GATE = 9;
-const VARIABLES = 10;
+const WAITED = 10;
+const LEAVES = 11;
+const VARIABLES = 12;
 
 const PROGRAM: Program<WriterLabel, Writer, Next> = {
   ...LOCK_STEPS,
@@ -42,6 +44,8 @@ export class Writer extends Thread {
   readonly ownLine: number;
   /** Waits may run out of time. */
   readonly #timeouts: boolean;
+  /** It may be in a hurry. */
+  readonly hurries: boolean;
 
   constructor(
     machine: Machine,
@@ -55,6 +59,7 @@ export class Writer extends Thread {
     super(machine, crew, name, base, VARIABLES, PROGRAM);
     this.#operations = operations;
     this.#timeouts = configuration.timeouts ?? false;
+    this.hurries = configuration.hurry ?? false;
     this.ownLine = ownLine;
   }
 
@@ -75,6 +80,31 @@ export class Writer extends Thread {
     return this.operation !== "commit, wait: false";
   }
 
+  /** Others come again, and leave a hurry to the last reader from its begin on. */
+  get sleeps(): boolean {
+    return this.operation !== "synchronize, no sleep";
+  }
+
+  /** It has met a reader of a replaced layout, so that a hurry may be its own. */
+  get waited(): boolean {
+    return this.variable(WAITED) !== 0;
+  }
+  set waited(value: boolean) {
+    this.setVariable(WAITED, value && this.hurries ? 1 : 0);
+  }
+
+  get mayEndHurry(): boolean {
+    return this.waited && this.machine.keeps("a hurry ends with the wait");
+  }
+
+  /** Its time is up in a hurry, which it has left to the last reader; it looks once more. */
+  get leaves(): boolean {
+    return this.variable(LEAVES) !== 0;
+  }
+  set leaves(value: boolean) {
+    this.setVariable(LEAVES, value ? 1 : 0);
+  }
+
   /** It holds the gate for this one operation. */
   get holdsGate(): boolean {
     return this.variable(HOLDS_GATE) !== 0;
@@ -84,7 +114,7 @@ export class Writer extends Thread {
   }
 
   get mayGiveUp(): boolean {
-    return this.#timeouts || !this.waits;
+    return this.#timeouts || !this.waits || !this.sleeps;
   }
 
   get phase(): Phase {

@@ -1,8 +1,9 @@
 /**
- * What scenarios look at besides the accesses of the vCPUs.
+ * Checks of scenarios besides the accesses of the vCPUs.
  */
 import type { MemslotEngine } from "memslots";
-import { PAGE, type Ram } from "./ram.js";
+import { PAGE } from "../support/region.js";
+import type { Ram } from "./ram.js";
 import type { Change, Check, Finding } from "./scenario.js";
 
 /** R11: once a change has returned, no write lands in the block that it left. */

@@ -7,10 +7,11 @@
  * whose first word counts the writes of that vCPU; no other thread writes it, so that a count lost is a write
  * gone astray.
  */
+import { PAGE } from "../support/region.js";
+
 const HOST = 0x1000_0000_0000;
 const BLOCK_BYTES = 0x800_0000;
 const BLOCKS = 2;
-export const PAGE = 0x1000;
 const PAGE_WORDS = PAGE / 4;
 const LINE_WORDS = 16;
 /** As many lines as a page has behind that of the stamp. */

@@ -4,14 +4,15 @@
  */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { KvmError, type MappedRegion, MemslotEngine } from "memslots";
+import { KvmError, MemslotEngine, type Slot } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Crew } from "../../src/cli/crew.js";
+import { Crew } from "../../src/replay/crew.js";
+import { PAGE } from "../support/region.js";
 import { tsWorker } from "../support/tsworker.js";
 import { DirtyCopy } from "./checks.js";
 import { type Apply, type Measured, measure } from "./measure.js";
-import { PAGE, Ram } from "./ram.js";
+import { Ram } from "./ram.js";
 import { SCENARIOS } from "./scenarios.js";
 import { SECOND_WRITER_SLOT } from "./secondwriter.js";
 import { failuresOf } from "./verdict.js";
@@ -77,7 +78,7 @@ test("R1 to R3 must be seen to lose one by one, the others need not", async () =
 });
 
 test("a page that translates to another page is found", async () => {
-  const shifted = (list: readonly MappedRegion[]) =>
+  const shifted = (list: readonly Slot[]) =>
     list.map((region) => ({
       ...region,
       userspaceAddr: region.userspaceAddr === 0 ? 0 : region.userspaceAddr + PAGE,

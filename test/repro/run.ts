@@ -5,7 +5,7 @@
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { Crew } from "../../src/cli/crew.js";
+import { Crew } from "../../src/replay/crew.js";
 import { tsWorker } from "../support/tsworker.js";
 import { type Measured, measure } from "./measure.js";
 import { RAM_VCPUS_MAX, Ram } from "./ram.js";

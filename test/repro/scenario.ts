@@ -2,12 +2,13 @@
  * What a reproduction is made of: a layout, lists of updates that lead around and back to it, and the guest
  * pages that are mapped in every layout on the way, so that to find one of them without memory is a loss.
  */
-import type { MappedRegion, MemslotEngine } from "memslots";
-import { hostOf, PAGE, type Ram } from "./ram.js";
+import type { MemslotEngine, Slot } from "memslots";
+import { PAGE } from "../support/region.js";
+import { hostOf, type Ram } from "./ram.js";
 
 /** One list of updates. */
 export interface Change {
-  readonly list: readonly MappedRegion[];
+  readonly list: readonly Slot[];
   /** The entry that has to be refused; the layout must then be the old one. */
   readonly refusedAt?: number;
   /** Block of the RAM that no page is mapped to any more once the change is made. */
@@ -18,7 +19,7 @@ export interface Scenario {
   readonly id: string;
   readonly title: string;
   readonly addressSpaces?: number;
-  readonly initial: readonly MappedRegion[];
+  readonly initial: readonly Slot[];
   readonly changes: readonly Change[];
   readonly pages: readonly number[];
   /** Pages are READONLY in some layouts. */
@@ -28,7 +29,7 @@ export interface Scenario {
   readonly secondWriter?: boolean;
   /** One by one must be seen to lose: the defect that the list is there for. */
   readonly losesOneByOne?: boolean;
-  /** What this scenario looks at besides the accesses. */
+  /** Checks of this scenario besides the accesses. */
   check?(engine: MemslotEngine, ram: Ram, pages: readonly number[]): Check;
 }
 
@@ -48,7 +49,7 @@ export interface Finding {
 }
 
 /** A slot over guest addresses [start, end). */
-export function slot(id: number, start: number, end: number, flags = 0, block = 0): MappedRegion {
+export function slot(id: number, start: number, end: number, flags = 0, block = 0): Slot {
   return {
     slot: id,
     flags,
@@ -58,7 +59,7 @@ export function slot(id: number, start: number, end: number, flags = 0, block = 
   };
 }
 
-export function gone(id: number): MappedRegion {
+export function gone(id: number): Slot {
   return { slot: id, flags: 0, guestPhysAddr: 0, memorySize: 0, userspaceAddr: 0 };
 }
 

@@ -2,7 +2,7 @@
  * The reproductions of RHBZ 1979276, by the names of the specification (R1 to R11), and why some of them have
  * no counterpart here.
  */
-import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type MappedRegion } from "memslots";
+import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type Slot } from "memslots";
 import { DirtyCopy, LeftBlock, OldLayout } from "./checks.js";
 import { type Change, gone, type Scenario, slot, spread } from "./scenario.js";
 
@@ -15,14 +15,14 @@ const END = 0x800_0000;
 const MIB = 0x10_0000;
 
 const whole = slot(1, PAM, END);
-const split: MappedRegion[] = [
+const split: Slot[] = [
   gone(1),
   slot(1, PAM, PAM_RAM, KVM_MEM_READONLY),
   slot(2, PAM_RAM, BIOS),
   slot(3, BIOS, HIGH, KVM_MEM_READONLY),
   slot(4, HIGH, END),
 ];
-const merge: MappedRegion[] = [gone(1), gone(2), gone(3), gone(4), whole];
+const merge: Slot[] = [gone(1), gone(2), gone(3), gone(4), whole];
 /** Every page below 1 MiB, where the code runs, and some of all the RAM behind it. */
 const pamPages = [...spread(PAM, HIGH, 64), ...spread(HIGH, END, 128)];
 
@@ -38,8 +38,8 @@ const HOLE = 0x100_0000;
 const logged = (id: number, start: number, end: number) => slot(id, start, end, KVM_MEM_LOG_DIRTY_PAGES);
 
 /** The same slot in the address space of system management mode. */
-const inSmm = (region: MappedRegion): MappedRegion => ({ ...region, slot: region.slot | (1 << 16) });
-const inBoth = (list: readonly MappedRegion[]) => [...list, ...list.map(inSmm)];
+const inSmm = (region: Slot): Slot => ({ ...region, slot: region.slot | (1 << 16) });
+const inBoth = (list: readonly Slot[]) => [...list, ...list.map(inSmm)];
 
 export const SCENARIOS: readonly Scenario[] = [
   {

@@ -3,8 +3,8 @@
  * thread.
  */
 import { type EngineHandle, HVA_BAD, KvmError, MemslotEngine } from "memslots";
-import type { Progress } from "../../src/cli/progress.js";
-import { PAGE } from "./ram.js";
+import type { Progress } from "../../src/replay/progress.js";
+import { PAGE } from "../support/region.js";
 
 /** Its slot, where no scenario has one. */
 export const SECOND_WRITER_SLOT = 100;

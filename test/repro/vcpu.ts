@@ -1,9 +1,10 @@
 /**
- * What a vCPU does all the time: enter, translate, use the memory at the translated address, exit.
+ * The loop of a vCPU: enter, translate, use the memory at the translated address, exit.
  */
 import { type EngineHandle, HVA_BAD, HVA_RO_BAD, MemslotEngine, type Vcpu } from "memslots";
-import type { Progress } from "../../src/cli/progress.js";
-import { PAGE, Ram } from "./ram.js";
+import type { Progress } from "../../src/replay/progress.js";
+import { PAGE } from "../support/region.js";
+import { Ram } from "./ram.js";
 
 /** Accesses of a section. */
 const SECTION_ACCESSES = 16;

@@ -1,5 +1,5 @@
 /**
- * What of the measured figures is a failure.
+ * Which of the measured figures are failures.
  */
 import type { Measured } from "./measure.js";
 import type { Scenario } from "./scenario.js";

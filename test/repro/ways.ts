@@ -1,7 +1,7 @@
 /**
  * The ways to make a change: update by update, as the ioctl of today has it, or as one list.
  */
-import { KvmError, type MappedRegion, type MemslotEngine } from "memslots";
+import { KvmError, type MemslotEngine, type Slot } from "memslots";
 import type { Change } from "./scenario.js";
 
 export const WAYS = ["one by one", "list", "list, barrier"] as const;
@@ -32,7 +32,7 @@ export function applyList(
 
 /** A refusal half-way is undone update by update, because nothing else can. */
 function applyOneByOne(engine: MemslotEngine, { list, refusedAt }: Change): void {
-  const undo: MappedRegion[] = [];
+  const undo: Slot[] = [];
   for (const [index, region] of list.entries()) {
     const old = engine.slot(region.slot);
     try {

@@ -1,5 +1,5 @@
 /** The file that workers of a reproduction are started from. */
-import { serveTasks } from "../../src/cli/crew.js";
+import { serveTasks } from "../../src/replay/crew.js";
 import { runSecondWriter, type SecondWriterTask } from "./secondwriter.js";
 import { runVcpu, type VcpuTask } from "./vcpu.js";
 

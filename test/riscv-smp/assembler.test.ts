@@ -29,7 +29,7 @@ function plain(text: string): string {
   return text.replaceAll(", ", ",").replace(/0x[0-9a-f]+|-?\b\d+/g, (number) => String(Number(number)));
 }
 
-/** What `work` throws. */
+/** The error that `work` throws. */
 function messageOf(work: () => void): string {
   try {
     work();

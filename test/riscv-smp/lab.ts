@@ -1,42 +1,45 @@
 /**
- * One hart without threads or devices, run instruction by instruction.
+ * One hart without threads or devices, on the RAM of riscv-smp's guests, run text by text.
  *
  *   RAM            64 KiB of RAM     )
- *   RAM + 64 KiB   32 KiB of ROM     ) of the flat build: RAM alone
+ *   RAM + 64 KiB   32 KiB of ROM     ) slots
  *   all else       nothing           )
  */
 import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, MemslotEngine, type Vcpu } from "memslots";
+import { compileHart, type Mutation } from "../../examples/riscv-linux/build.js";
+import { type HartExports, instantiateHart } from "../../examples/riscv-linux/exports.js";
 import { assemble } from "../../examples/riscv-smp/asm/assembler.js";
-import { compileHart, type HartBuild, type Mutation } from "../../examples/riscv-smp/build.js";
-import { type HartExports, instantiateHart } from "../../examples/riscv-smp/exports.js";
+import { CSRS } from "../../examples/riscv-smp/asm/fields.js";
 import { RAM } from "../../examples/riscv-smp/map.js";
-import type { Region } from "./oracle.js";
 
-export const RAM_BYTES = 0x1_0000;
+const RAM_BYTES = 0x1_0000;
 export const ROM = RAM + RAM_BYTES;
 export const ROM_BYTES = 0x8000;
 export const HANDLER = RAM + 0xf000;
+/** Of the engine's TLB. */
+export const TLB_ENTRIES = 256;
 const PAGE_BYTES = 65536;
-/** Of CSRs that traps write. */
-export const CSR = { mstatus: 0x300, mscratch: 0x340, mepc: 0x341, mcause: 0x342, mtval: 0x343 } as const;
+const RAM_HVA = PAGE_BYTES;
 
 export class HartLab {
-  readonly build: HartBuild;
   readonly engine: MemslotEngine;
   readonly exports: HartExports;
   readonly memory: WebAssembly.Memory;
   /** Address of the hart's state. */
   readonly hart: number;
+  /** Ticks of the hart's clock, which stands still; called where a section begins, and by `csrr` inside of it. */
+  now = () => 0;
   readonly #vcpu: Vcpu;
+  readonly #expansions = RAM_HVA + RAM_BYTES + ROM_BYTES;
 
-  private constructor(build: HartBuild, module: WebAssembly.Module, engine: MemslotEngine, hart: number) {
-    this.build = build;
+  private constructor(module: WebAssembly.Module, engine: MemslotEngine) {
     this.engine = engine;
     this.memory = engine.memory;
-    this.hart = hart;
-    this.#vcpu = engine.vcpu();
+    this.#vcpu = engine.vcpu({ tlbEntries: TLB_ENTRIES });
     const raw = new WebAssembly.Instance(engine.handle.module, { env: { memory: engine.memory } }).exports;
-    this.exports = instantiateHart(module, engine.memory, raw as WebAssembly.ModuleImports);
+    this.exports = instantiateHart(module, engine.memory, raw as WebAssembly.ModuleImports, () => this.now());
+    this.exports.initExpansions(this.#expansions);
+    this.hart = this.#expansions + this.exports.expansionBytes();
     engine.setUserMemoryRegionList([
       this.slot(0, RAM, RAM_BYTES, KVM_MEM_LOG_DIRTY_PAGES),
       this.slot(1, ROM, ROM_BYTES, KVM_MEM_READONLY),
@@ -44,12 +47,10 @@ export class HartLab {
     this.reset();
   }
 
-  static async create(build: HartBuild, mutation?: Mutation): Promise<HartLab> {
-    const module = await compileHart(build, mutation);
-    // Below RAM nothing, behind RAM and ROM the hart.
-    const hart = PAGE_BYTES + RAM_BYTES + ROM_BYTES;
-    const memory = new WebAssembly.Memory({ initial: 4, maximum: 128, shared: true });
-    return new HartLab(build, module, await MemslotEngine.create({ memory, maxVcpus: 2 }), hart);
+  static async create(mutation?: Mutation): Promise<HartLab> {
+    const module = await compileHart("engine", mutation);
+    const memory = new WebAssembly.Memory({ initial: 16, maximum: 128, shared: true });
+    return new HartLab(module, await MemslotEngine.create({ memory, maxVcpus: 2 }));
   }
 
   /** A slot over the bytes that are at guest address `of` after the reset. */
@@ -58,19 +59,14 @@ export class HartLab {
   }
 
   #linear(gpa: number): number {
-    return this.exports.ramHva() + gpa - RAM;
+    return RAM_HVA + gpa - RAM;
   }
 
   /** A hart at reset, with its trap handler at HANDLER. */
   reset(): void {
-    this.exports.initHart(this.hart, 0, RAM, this.#vcpu.reader, RAM_BYTES);
-    this.execute(`li t0, ${HANDLER}\ncsrw mtvec, t0\nli t0, 0`);
-  }
-
-  regionOf(address: number): Region {
-    if (address >= RAM && address < ROM) return "ram";
-    if (this.build === "engine" && address >= ROM && address < ROM + ROM_BYTES) return "rom";
-    return "none";
+    this.exports.initHart(this.hart, 0, this.#vcpu.reader, this.#expansions);
+    this.exports.startHart(this.hart, RAM, 0);
+    this.execute(`li t0, ${HANDLER}\ncsrw stvec, t0\nli t0, 0`);
   }
 
   /** Bytes that are at guest address `gpa` after the reset; a view. */
@@ -86,25 +82,27 @@ export class HartLab {
     new DataView(this.memory.buffer).setUint32(this.#linear(gpa), word, true);
   }
 
+  /** A register; exact below 2^53. */
   x(register: number): number {
-    return this.exports.getRegister(this.hart, register) >>> 0;
-  }
-
-  setX(register: number, value: number): void {
-    this.exports.setRegister(this.hart, register, value);
+    return Number(BigInt.asUintN(64, this.exports.getRegister(this.hart, register)));
   }
 
   get pc(): number {
-    return this.exports.getPc(this.hart) >>> 0;
+    return Number(this.exports.getPc(this.hart));
   }
 
-  csr(csr: number): number {
-    return this.exports.getCsr(this.hart, csr);
+  csr(name: keyof typeof CSRS): bigint {
+    return BigInt.asUintN(64, this.exports.getCsr(this.hart, CSRS[name]!));
+  }
+
+  /** Make interrupts pending. */
+  setPending(bits: number): void {
+    new Uint32Array(this.memory.buffer)[this.exports.mipAddress(this.hart) / 4] = bits;
   }
 
   /** Run at `pc`. Returns the reason of the exit. */
   run(pc: number, budget = 1): number {
-    this.exports.setPc(this.hart, pc);
+    this.exports.setPc(this.hart, BigInt(pc));
     return this.exports.run(this.hart, budget);
   }
 

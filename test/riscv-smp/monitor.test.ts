@@ -8,8 +8,8 @@ import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, MemslotEngine } from "memslo
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { engineCommands, execute, serveMonitor } from "../../examples/monitor.js";
+import { PAGE } from "../support/region.js";
 
-const PAGE = 0x1000;
 const PROMPT = "(monitor) ";
 /** Of a process that compiles the hart first. */
 const WATCHDOG_MS = 180_000;
@@ -108,7 +108,7 @@ test("answers stand between two prompts, until quit or the end of the input", as
   }
 });
 
-/** `demo:smp --monitor` in a process of its own, one question at a time. */
+/** `demo:smp --monitor` in a new process, one question at a time. */
 async function startMonitor() {
   const main = fileURLToPath(new URL("../../examples/riscv-smp/main.ts", import.meta.url));
   const child = spawn(process.execPath, ["--import", "tsx", main, "--monitor"], {

@@ -1,9 +1,9 @@
-/** The runtimes beside Node that npm installs: where the program is, and how it runs a module. */
+/** The runtimes of tools/runtimes, which npm installs: where the program is, and how it runs a module. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const MODULES = fileURLToPath(new URL("../../node_modules/", import.meta.url));
+const MODULES = fileURLToPath(new URL("../../tools/runtimes/node_modules/", import.meta.url));
 
 export interface Runtime {
   readonly name: string;
@@ -31,3 +31,13 @@ export const RUNTIMES: readonly Runtime[] = [
     args: ["run", "--allow-all", "--quiet", "--sloppy-imports"],
   },
 ];
+
+/** Major versions of Node; the first is the least that package.json allows. */
+const NODES = [20, 22, 24, 26];
+
+/** Node in these versions; npm has them for Linux on x64 only, elsewhere the list is empty. */
+export const NODE_VERSIONS: readonly Runtime[] = NODES.map((version) => ({
+  name: `Node ${version}`,
+  program: join(MODULES, `node-${version}`, "bin/node"),
+  args: [],
+})).filter(({ program }) => existsSync(program));

@@ -154,7 +154,8 @@ export class Board {
   /** A vCPU outside of line `line` that is in a layout before `layout`: that layout, or 0. */
   olderSection(line: number, layout: number): number {
     for (let other = 0; other < this.lines; other++) {
-      if (other === line) continue;
+      // A writer that waits may find out by itself that a killed worker is gone.
+      if (other === line || (other !== 0 && this.state(other) === STATE.none)) continue;
       for (let vcpu = 0; vcpu < VCPUS_PER_LINE; vcpu++) {
         const found = Atomics.load(this.#words, this.#section(other, vcpu));
         if (found !== 0 && found < layout) return found;

@@ -34,11 +34,25 @@ const CARRY: Break = {
   instead: "if (target.bitmap == 1) {",
 };
 
+/** Consumers are not told what readers set in a log that ends. */
+const FOLD: Break = {
+  file: "assembly/carry.ts",
+  line: "  foldLog(header, record);",
+  instead: "",
+};
+
 /** Of some pages it is not told that they were written. */
 const MARK: Break = {
   file: "assembly/dirtyring.ts",
   line: "if (line.ring != 0) markThroughRing(line, slot, offset);",
   instead: "if (offset % 1021 == 0) return; if (line.ring != 0) markThroughRing(line, slot, offset);",
+};
+
+/** Pages that were marked ahead of their writes are not marked again when the marks were taken. */
+const SETTLE: Break = {
+  file: "assembly/tlb.ts",
+  line: "if (root != 0) markGpa(reader, root, entry.write);",
+  instead: "",
 };
 
 /** The core for shared memory, `reclaim` of which looks at no pin. */
@@ -51,9 +65,19 @@ export function breakCarry(): Promise<WebAssembly.Module> {
   return compileBroken(CARRY);
 }
 
+/** The core for shared memory, whose lists fold no log into the consumers. */
+export function breakFold(): Promise<WebAssembly.Module> {
+  return compileBroken(FOLD);
+}
+
 /** The core for shared memory, which marks one page in 1021 never. */
 export function breakMark(): Promise<WebAssembly.Module> {
   return compileBroken(MARK);
+}
+
+/** The core for shared memory, whose TLBs trust a mark for ever. */
+export function breakSettle(): Promise<WebAssembly.Module> {
+  return compileBroken(SETTLE);
 }
 
 async function compileBroken({ file, line, instead }: Break): Promise<WebAssembly.Module> {

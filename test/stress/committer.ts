@@ -7,7 +7,7 @@ import {
   type CommitResult,
   KVM_MEM_LOG_DIRTY_PAGES,
   KvmError,
-  type MappedRegion,
+  type Slot,
 } from "memslots";
 import type { Counter } from "./board.js";
 import type { Change } from "./cells.js";
@@ -22,7 +22,7 @@ interface Attempt {
   readonly kind: "commit" | "refused" | "nothing";
   /** The layout that it was made for. */
   readonly layout: number;
-  readonly regions: MappedRegion[];
+  readonly regions: Slot[];
   readonly changes: readonly Change[];
   readonly options: CommitOptions;
   /** Waits for nobody; may be told that there was no time. */

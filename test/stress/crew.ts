@@ -2,7 +2,7 @@
  * The workers of a run: hired, killed at any moment, replaced, parked for a look at the memory at rest.
  */
 import { Worker } from "node:worker_threads";
-import type { MemslotEngine } from "memslots";
+import { type MemslotEngine, superviseWorker } from "memslots";
 import type { Random } from "../support/random.js";
 import { type Board, COMMAND, STATE } from "./board.js";
 import { mix } from "./cells.js";
@@ -66,7 +66,7 @@ export class Crew {
     });
     // Before the engine's own listener, which lets go of all that the dead one held.
     worker.once("exit", () => this.#note(member));
-    const handle = engine.superviseWorker(worker);
+    const handle = superviseWorker(engine, worker);
     member.owner = handle.owner!;
     worker.once("exit", () => {
       if (!this.#closing) this.#hire(role, line);
@@ -106,6 +106,7 @@ export class Crew {
       lines.map((line) => {
         const member = this.#members.get(line)!;
         member.condemned = true;
+        this.#options.board.setState(line, STATE.none);
         return member.worker.terminate();
       }),
     );

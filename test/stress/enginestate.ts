@@ -2,7 +2,7 @@
  * The engine's memory read from outside: who held what when a thread died, and all of it for whoever has to
  * find out why nothing moves any more.
  */
-import { DEPTH_BITS, HEADER, READER, READER_BYTES } from "../../src/layout.js";
+import { DEPTH_BITS, HEADER, READER, READER_BYTES } from "../../src/core/layout.js";
 
 /** Where an engine is. */
 export interface EnginePlace {

@@ -4,7 +4,7 @@
  * address: one lookup of the clock tells which layout answers, and all other answers of the section must be
  * that layout's.
  */
-import { HVA_BAD, HVA_RO_BAD, KVM_MEM_READONLY, type MappedRegion } from "memslots";
+import { HVA_BAD, HVA_RO_BAD, KVM_MEM_READONLY, type Slot } from "memslots";
 import { CELL_PAGES, Cell, type Change, mix, type Piece, SHAPES } from "./cells.js";
 
 export const PAGE = 4096;
@@ -34,7 +34,7 @@ export interface Answers {
 
 /** A list of regions, and what is in it. */
 export interface Step {
-  readonly regions: MappedRegion[];
+  readonly regions: Slot[];
   readonly changes: Change[];
 }
 
@@ -44,12 +44,12 @@ export function layoutOf(hva: number): number {
   return Number.isInteger(page) && page > CLOCK_HOST && page < CLOCK_HOST_END ? page - CLOCK_HOST : -1;
 }
 
-function regionOf({ asId, id, gfn, npages, host, flags }: Piece): MappedRegion {
+function regionOf({ asId, id, gfn, npages, host, flags }: Piece): Slot {
   const slot = (asId << 16) | id;
   return { slot, flags, guestPhysAddr: gfn * PAGE, memorySize: npages * PAGE, userspaceAddr: host * PAGE };
 }
 
-function deletionOf(piece: Piece): MappedRegion {
+function deletionOf(piece: Piece): Slot {
   return { ...regionOf(piece), memorySize: 0 };
 }
 
@@ -66,10 +66,10 @@ function samePiece(a: Piece, b: Piece): boolean {
 }
 
 /** The regions that turn one content of a cell into another. */
-function difference(before: readonly Piece[], after: readonly Piece[]): MappedRegion[] {
+function difference(before: readonly Piece[], after: readonly Piece[]): Slot[] {
   const key = ({ asId, id }: Piece) => (asId << 16) | id;
   const old = new Map(before.map((piece) => [key(piece), piece]));
-  const regions: MappedRegion[] = [];
+  const regions: Slot[] = [];
   for (const piece of after) {
     const was = old.get(key(piece));
     old.delete(key(piece));
@@ -139,7 +139,7 @@ export class Layouts {
   }
 
   /** All slots of an address space in layout `layout`, ascending by guest address. */
-  slots(layout: number, asId: number): MappedRegion[] {
+  slots(layout: number, asId: number): Slot[] {
     const clock = layout > 0 ? [this.#clock(layout)] : [];
     const cells = layout > 0 ? this.cells.flatMap((cell) => cell.pieces(cell.epoch(layout))) : [];
     return [...clock, ...cells]
@@ -160,7 +160,7 @@ export class Layouts {
       return { regions, changes: [] };
     }
     const changes: Change[] = [];
-    const regions: MappedRegion[] = [];
+    const regions: Slot[] = [];
     for (const cell of this.cells) {
       const [before, after] = [cell.epoch(layout), cell.epoch(next)];
       if (before === after) continue;
@@ -177,7 +177,7 @@ export class Layouts {
   }
 
   /** A list that changes nothing in layout `layout`, and is refused in any other. */
-  nothing(layout: number): MappedRegion[] {
+  nothing(layout: number): Slot[] {
     const clock = this.#clock(layout);
     return [regionOf(clock), deletionOf(clock), regionOf(clock)];
   }
@@ -186,7 +186,7 @@ export class Layouts {
    * An entry that every layout refuses at the end of a list: a range that is taken, an id that is not, too
    * far up.
    */
-  bad(random: number): { region: MappedRegion; code: string } {
+  bad(random: number): { region: Slot; code: string } {
     const free = { asId: 0, id: SHAPES.reduce((sum, { ids }) => sum + ids, 1), npages: 1, host: 7, flags: 0 };
     if (random % 3 === 0) return { region: regionOf({ ...free, gfn: CLOCK_GFN }), code: "EEXIST" };
     if (random % 3 === 1) return { region: deletionOf({ ...free, gfn: 0 }), code: "EINVAL" };

@@ -1,5 +1,7 @@
 /**
- * npm run stress -- --seconds S --vcpus N --seed X [--break grace]
+ * npm run stress -- --seconds S --vcpus N --seed X [--break grace | --checked]
+ *
+ * --checked: a core with assertions: every index into its structures is checked.
  *
  * Exits with 1 if there were violations, and is killed by its watchdog if nothing moves for 20 seconds.
  */
@@ -38,6 +40,7 @@ const { values } = parseArgs({
     vcpus: { type: "string", default: "4" },
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
     break: { type: "string" },
+    checked: { type: "boolean", default: false },
   },
 });
 if (values.break !== undefined && values.break !== "grace") {
@@ -50,6 +53,7 @@ const report = await runStress({
   vcpus: integer(values.vcpus, "vcpus", 1),
   seed,
   breakGrace: values.break === "grace",
+  checked: values.checked,
 });
 print(report);
 process.exitCode = report.violations > 0 ? 1 : 0;

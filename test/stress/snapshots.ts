@@ -2,7 +2,7 @@
  * The calls that are a section by themselves, checked: each must answer from one layout, between those that
  * the clock shows before and after it.
  */
-import type { MappedRegion, MemslotEngine } from "memslots";
+import type { MemslotEngine, Slot } from "memslots";
 import { CELL_PAGES } from "./cells.js";
 import { ADDRESS_SPACES, CLOCK_GPA, layoutOf, PAGE } from "./layouts.js";
 import type { Station } from "./station.js";
@@ -15,8 +15,8 @@ export function currentLayout(engine: MemslotEngine): number {
   return layoutOf(engine.gpaToHva(CLOCK_GPA));
 }
 
-function sameRegions(a: readonly MappedRegion[], b: readonly MappedRegion[]): boolean {
-  const text = ({ slot, flags, guestPhysAddr, memorySize, userspaceAddr }: MappedRegion) =>
+function sameRegions(a: readonly Slot[], b: readonly Slot[]): boolean {
+  const text = ({ slot, flags, guestPhysAddr, memorySize, userspaceAddr }: Slot) =>
     `${slot} ${flags} ${guestPhysAddr} ${memorySize} ${userspaceAddr}`;
   return a.length === b.length && a.every((region, i) => text(region) === text(b[i]!));
 }

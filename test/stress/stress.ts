@@ -4,7 +4,7 @@
  */
 import { setTimeout as pass } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import { type MappedRegion, MemslotEngine } from "memslots";
+import { MemslotEngine, type Slot } from "memslots";
 import * as assert from "uvu/assert";
 import { checkInvariants } from "../support/invariants.js";
 import { random } from "../support/random.js";
@@ -12,6 +12,7 @@ import { Board, COUNTERS, type Counter, VCPUS_PER_LINE } from "./board.js";
 import { breakGrace } from "./broken.js";
 import { bundle } from "./bundle.js";
 import { SLOT_IDS } from "./cells.js";
+import { compileChecked } from "./checked.js";
 import { Committer } from "./committer.js";
 import { Crew, type Deaths } from "./crew.js";
 import { EngineState } from "./enginestate.js";
@@ -33,6 +34,8 @@ export interface StressOptions {
   readonly seed: number;
   /** Use a core without a grace period. */
   readonly breakGrace?: boolean;
+  /** Use the core with assertions. */
+  readonly checked?: boolean;
   /** End with the first answer that is not its layout's. */
   readonly untilWrong?: boolean;
 }
@@ -53,8 +56,9 @@ async function createEngine(options: StressOptions): Promise<MemslotEngine> {
     maxSlots: SLOT_IDS + 1,
     maxVcpus: (options.vcpus + WRITERS + 1) * VCPUS_PER_LINE,
   });
-  if (options.breakGrace !== true) return engine;
-  return MemslotEngine.attach({ ...engine.handle, module: await breakGrace() });
+  if (options.breakGrace !== true && options.checked !== true) return engine;
+  const module = await (options.checked === true ? compileChecked() : breakGrace());
+  return MemslotEngine.attach({ ...engine.handle, module });
 }
 
 /** Everybody stands still: the notebook is whole, and the map is the layout that it says it is. */
@@ -66,7 +70,7 @@ async function look(crew: Crew, { engine, layouts, violation, board }: Station):
     const layout = currentLayout(engine);
     assert.is(engine.publications, layout, "publications");
     for (let asId = 0; asId < ADDRESS_SPACES; asId++) {
-      const plain = ({ slot, flags, guestPhysAddr, memorySize, userspaceAddr }: MappedRegion) =>
+      const plain = ({ slot, flags, guestPhysAddr, memorySize, userspaceAddr }: Slot) =>
         `${slot} ${flags} ${guestPhysAddr} ${memorySize} ${userspaceAddr}`;
       assert.equal(engine.slots(asId).map(plain), layouts.slots(layout, asId).map(plain), `layout ${layout}`);
     }

@@ -1,19 +1,17 @@
 /** Arguments of the wrong type are a TypeError that names the field, before anything happens. */
 import * as assert from "uvu/assert";
-import type { MemoryRegion } from "../../src/uapi.js";
+import { KVM_MEM_LOG_DIRTY_PAGES, type UserspaceMemoryRegion } from "../../src/kvm/uapi.js";
 import {
   behaviour,
   type Create,
-  deletion,
   type Implementation,
-  PAGE_SIZE,
-  region,
   throwsErrno,
   throwsTypeError,
 } from "../support/implementation.js";
+import { deletion, memoryRegion, region } from "../support/region.js";
 import { type Snapshot, snapshot } from "../support/snapshot.js";
 
-const GOOD = region(1, 0, 0, PAGE_SIZE, PAGE_SIZE);
+const GOOD = region(1, 0, 1, 1);
 
 const WRONG: [string, unknown][] = [
   ["a string", "4096"],
@@ -40,21 +38,21 @@ function look(vm: Implementation): Snapshot {
 }
 
 /** GOOD with one field of a type that TypeScript would not let through. */
-function spoil(field: keyof MemoryRegion, value: unknown): MemoryRegion {
+function spoil(field: keyof UserspaceMemoryRegion, value: unknown): UserspaceMemoryRegion {
   const spoilt: Record<string, unknown> = { ...GOOD, [field]: value };
-  return spoilt as typeof spoilt & MemoryRegion;
+  return spoilt as typeof spoilt & UserspaceMemoryRegion;
 }
 
-function without(field: keyof MemoryRegion): MemoryRegion {
+function without(field: keyof UserspaceMemoryRegion): UserspaceMemoryRegion {
   const { [field]: _, ...rest } = GOOD;
-  return rest as MemoryRegion;
+  return rest as UserspaceMemoryRegion;
 }
 
 export function badInputSuite(name: string, create: Create): void {
   behaviour(`${name} bad-input`, create, (check) => {
     for (const field of [...NUMBERS, ...ADDRESSES]) {
       check(`${field} of the wrong type is named`, {}, (vm) => {
-        vm.setUserMemoryRegion(region(3, 0, 2 * PAGE_SIZE, PAGE_SIZE, 0));
+        vm.setUserMemoryRegion(region(3, 2, 1, 0));
         const before = look(vm);
         for (const bad of [...WRONG.map(([, value]) => spoil(field, value)), without(field)]) {
           throwsTypeError(() => vm.setUserMemoryRegion(bad), field);
@@ -79,14 +77,14 @@ export function badInputSuite(name: string, create: Create): void {
         throwsErrno(() => vm.setUserMemoryRegion(spoil(field, (1n << 64n) - 1n)), "EINVAL");
         throwsErrno(() => vm.setUserMemoryRegion(spoil(field, Number.MAX_SAFE_INTEGER)), "EINVAL");
       }
-      vm.setUserMemoryRegion(region(1, 0, 0n, 4096n, 4096n));
+      vm.setUserMemoryRegion(memoryRegion(1, 0, 0n, 4096n, 4096n));
       assert.equal(vm.slots(0), [GOOD]);
     });
 
-    check("what is no region at all is refused", {}, (vm) => {
+    check("a value that is no region is refused", {}, (vm) => {
       const before = look(vm);
       for (const value of [null, undefined, 0, 4096, "region", true, Symbol.iterator]) {
-        const bad = value as unknown as MemoryRegion;
+        const bad = value as unknown as UserspaceMemoryRegion;
         throwsTypeError(() => vm.setUserMemoryRegion(bad), "region");
         throwsTypeError(() => vm.setUserMemoryRegion2(bad), "region");
         throwsTypeError(() => vm.setUserMemoryRegionList([GOOD, bad]), "region");
@@ -94,17 +92,20 @@ export function badInputSuite(name: string, create: Create): void {
       assert.equal(look(vm), before);
     });
 
-    check("what is no list is refused", {}, (vm) => {
+    check("a value that is no list is refused", {}, (vm) => {
       const before = look(vm);
       for (const value of [null, undefined, 0, "list", GOOD, { length: 1, 0: GOOD }]) {
-        throwsTypeError(() => vm.setUserMemoryRegionList(value as unknown as MemoryRegion[]), "regions");
+        throwsTypeError(
+          () => vm.setUserMemoryRegionList(value as unknown as UserspaceMemoryRegion[]),
+          "regions",
+        );
       }
-      throwsTypeError(() => vm.setUserMemoryRegionList(new Array<MemoryRegion>(2)), "region");
+      throwsTypeError(() => vm.setUserMemoryRegionList(new Array<UserspaceMemoryRegion>(2)), "region");
       assert.equal(look(vm), before);
     });
 
-    check("the dirty log's arguments are looked at too", {}, (vm) => {
-      vm.setUserMemoryRegion(region(1, 1, 0, PAGE_SIZE, 0));
+    check("the arguments of the dirty log calls are checked too", {}, (vm) => {
+      vm.setUserMemoryRegion(region(1, 0, 1, 0, KVM_MEM_LOG_DIRTY_PAGES));
       const bitmap = new Uint8Array(8);
       for (const [what, value] of WRONG) {
         const bad = value as number;

@@ -3,29 +3,27 @@
  * INITIALLY_SET.
  */
 import * as assert from "uvu/assert";
-import type { ErrnoCode } from "../../src/errno.js";
+import type { ErrnoCode } from "../../src/kvm/errno.js";
 import {
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
   KVM_MEM_LOG_DIRTY_PAGES,
   KVM_MEM_READONLY,
-  type MemoryRegion,
-} from "../../src/uapi.js";
+  type UserspaceMemoryRegion,
+} from "../../src/kvm/uapi.js";
 import { bitmapOf, dirtyPages } from "../support/bitmap.js";
 import {
   __setMemoryRegion,
   behaviour,
   type Create,
-  deletion,
   type Implementation,
-  PAGE_SIZE,
-  region,
   throwsErrno,
 } from "../support/implementation.js";
+import { deletion, memoryRegion, PAGE } from "../support/region.js";
 
 const LOG = KVM_MEM_LOG_DIRTY_PAGES;
 const SLOT = 3;
 const NPAGES = 8;
-const SIZE = NPAGES * PAGE_SIZE;
+const SIZE = NPAGES * PAGE;
 const ALL = [...Array(NPAGES).keys()];
 const HVA = 0x10_0000;
 
@@ -42,7 +40,7 @@ const MODES: Mode[] = [
   { title: "INITIALLY_SET", manualProtect: 3, fresh: ALL },
 ];
 
-type Way = (vm: Implementation, ...regions: MemoryRegion[]) => void;
+type Way = (vm: Implementation, ...regions: UserspaceMemoryRegion[]) => void;
 
 const WAYS: [string, Way][] = [
   [
@@ -59,8 +57,8 @@ const WAYS: [string, Way][] = [
   ],
 ];
 
-function at(gpa: number, flags = LOG): MemoryRegion {
-  return region(SLOT, flags, gpa, SIZE, HVA);
+function at(gpa: number, flags = LOG): UserspaceMemoryRegion {
+  return memoryRegion(SLOT, flags, gpa, SIZE, HVA);
 }
 
 function dirty(vm: Implementation): number[] {
@@ -72,8 +70,8 @@ function start(vm: Implementation, mode: Mode, flags = LOG): void {
   vm.enableCap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, mode.manualProtect);
   vm.setUserMemoryRegion(at(0, flags));
   vm.clearDirtyLog(SLOT, 0, NPAGES, bitmapOf(ALL, NPAGES));
-  vm.markDirty(PAGE_SIZE);
-  vm.markDirty(6 * PAGE_SIZE);
+  vm.markDirty(PAGE);
+  vm.markDirty(6 * PAGE);
 }
 
 export function dirtyBitmapSuite(name: string, create: Create): void {
@@ -95,8 +93,8 @@ export function dirtyBitmapSuite(name: string, create: Create): void {
           start(vm, mode);
           set(vm, at(0x10_0000));
           assert.equal(dirty(vm), [1, 6]);
-          vm.markDirty(0x10_0000 + 2 * PAGE_SIZE);
-          set(vm, at(0x10_0000 + PAGE_SIZE));
+          vm.markDirty(0x10_0000 + 2 * PAGE);
+          set(vm, at(0x10_0000 + PAGE));
           assert.equal(dirty(vm), [1, 2, 6], "also over the own range");
         });
 
@@ -133,13 +131,13 @@ export function dirtyBitmapSuite(name: string, create: Create): void {
 
       check(`a refused move or toggle keeps it: ${mode.title}`, {}, (vm) => {
         start(vm, mode);
-        vm.setUserMemoryRegion(region(4, 0, SIZE, SIZE, HVA));
+        vm.setUserMemoryRegion(memoryRegion(4, 0, SIZE, SIZE, HVA));
         for (const [gpa, flags, hva] of [
           [SIZE, LOG, HVA],
           [SIZE, 0, HVA],
           [2 ** 52, LOG, HVA],
           [2 ** 52, 0, HVA],
-          [0, 0, HVA + PAGE_SIZE],
+          [0, 0, HVA + PAGE],
           [0, LOG | KVM_MEM_READONLY, HVA],
         ] as const) {
           assert.is.not(__setMemoryRegion(vm, SLOT, flags, gpa, SIZE, hva), 0);
@@ -165,27 +163,27 @@ export function dirtyBitmapSuite(name: string, create: Create): void {
 
       check(`deleted and created as another slot, a new one: ${mode.title}`, {}, (vm) => {
         start(vm, mode);
-        vm.setUserMemoryRegionList([deletion(SLOT), region(SLOT, LOG, 0, SIZE, HVA + SIZE)]);
+        vm.setUserMemoryRegionList([deletion(SLOT), memoryRegion(SLOT, LOG, 0, SIZE, HVA + SIZE)]);
         assert.equal(dirty(vm), mode.fresh);
       });
 
       check(`a refused list keeps every bitmap: ${mode.title}`, {}, (vm) => {
         start(vm, mode);
-        const refused = (code: ErrnoCode, ...entries: MemoryRegion[]) => {
+        const refused = (code: ErrnoCode, ...entries: UserspaceMemoryRegion[]) => {
           throwsErrno(() => vm.setUserMemoryRegionList(entries), code, 1);
           assert.equal(dirty(vm), [1, 6]);
         };
         refused("EINVAL", deletion(SLOT), deletion(SLOT));
-        refused("EEXIST", at(0, 0), region(9, 0, 0, PAGE_SIZE, HVA));
-        refused("EINVAL", at(0x10_0000), region(9, 0, 2 ** 52, PAGE_SIZE, HVA));
+        refused("EEXIST", at(0, 0), memoryRegion(9, 0, 0, PAGE, HVA));
+        refused("EINVAL", at(0x10_0000), memoryRegion(9, 0, 2 ** 52, PAGE, HVA));
       });
 
       check(`slots that swap places take their bitmaps along: ${mode.title}`, {}, (vm) => {
         start(vm, mode);
-        vm.setUserMemoryRegion(region(4, LOG, SIZE, SIZE, HVA));
+        vm.setUserMemoryRegion(memoryRegion(4, LOG, SIZE, SIZE, HVA));
         vm.clearDirtyLog(4, 0, NPAGES, bitmapOf(ALL, NPAGES));
-        vm.markDirty(SIZE + 3 * PAGE_SIZE);
-        vm.setUserMemoryRegionList([at(SIZE), region(4, LOG, 0, SIZE, HVA)]);
+        vm.markDirty(SIZE + 3 * PAGE);
+        vm.setUserMemoryRegionList([at(SIZE), memoryRegion(4, LOG, 0, SIZE, HVA)]);
         assert.equal(dirty(vm), [1, 6]);
         assert.equal(dirtyPages(vm.getDirtyLog(4)), [3]);
         vm.markDirty(0);

@@ -3,7 +3,7 @@
  * bitmaps.
  */
 import * as assert from "uvu/assert";
-import { ERRNO } from "../../src/errno.js";
+import { ERRNO } from "../../src/kvm/errno.js";
 import {
   KVM_CAP_DIRTY_LOG_RING,
   KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
@@ -12,42 +12,12 @@ import {
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
   KVM_DIRTY_LOG_INITIALLY_SET,
   KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
-  KVM_MEM_LOG_DIRTY_PAGES,
-} from "../../src/uapi.js";
-import { bitmapOf, dirtyPages } from "../support/bitmap.js";
-import {
-  behaviour,
-  type Create,
-  errnoOf,
-  type Implementation,
-  PAGE_SIZE,
-  setMemoryRegion,
-} from "../support/implementation.js";
+} from "../../src/kvm/uapi.js";
+import { __clearDirtyLog, addSlot, getDirtyPages, gpaOf, markPages } from "../support/dirtyslots.js";
+import { behaviour, type Create, errnoOf, setMemoryRegion } from "../support/implementation.js";
+import { PAGE, slotNumber } from "../support/region.js";
 
 const { E2BIG, EINVAL, ENXIO } = ERRNO;
-const LOG = KVM_MEM_LOG_DIRTY_PAGES;
-
-function addSlot(vm: Implementation, slot: number, npages: number, flags = LOG): void {
-  setMemoryRegion(vm, slot, flags, slot * 0x100_0000, npages * PAGE_SIZE, slot * 0x100_0000);
-}
-
-function markPages(vm: Implementation, slot: number, ...pages: number[]): void {
-  for (const page of pages) vm.markDirty(slot * 0x100_0000 + page * PAGE_SIZE);
-}
-
-function getDirtyPages(vm: Implementation, slot: number): number[] {
-  return dirtyPages(vm.getDirtyLog(slot));
-}
-
-function __clear(
-  vm: Implementation,
-  slot: number,
-  firstPage: number | bigint,
-  numPages: number,
-  bits: number[],
-): number {
-  return errnoOf(() => vm.clearDirtyLog(slot, firstPage, numPages, bitmapOf(bits, numPages)));
-}
 
 export function dirtyCapabilitiesSuite(name: string, create: Create): void {
   behaviour(`${name} dirty-capabilities`, create, (check) => {
@@ -110,8 +80,8 @@ export function dirtyCapabilitiesSuite(name: string, create: Create): void {
           errnoOf(() => vm.getDirtyLog(slot)),
           -ENXIO,
         );
-        assert.is(__clear(vm, slot, 0, 4, [0]), -ENXIO);
-        assert.is(__clear(vm, slot, 1, 4, [0]), -ENXIO);
+        assert.is(__clearDirtyLog(vm, slot, 0, 4, [0]), -ENXIO);
+        assert.is(__clearDirtyLog(vm, slot, 1, 4, [0]), -ENXIO);
       }
     });
 
@@ -135,7 +105,7 @@ export function dirtyCapabilitiesSuite(name: string, create: Create): void {
       assert.is(enable(2 ** 32 + 4096), 0);
     });
 
-    check("of the argument of manual protect both halves count", {}, (vm) => {
+    check("both halves of the argument of manual protect count", {}, (vm) => {
       for (const arg of [2 ** 32, 2 ** 32 + 1, 2n ** 63n + 3n]) {
         assert.is(
           errnoOf(() => vm.enableCap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, arg)),
@@ -144,7 +114,7 @@ export function dirtyCapabilitiesSuite(name: string, create: Create): void {
       }
     });
 
-    check("the ring has two names, and is one", {}, (vm) => {
+    check("both names of the ring mean one ring", {}, (vm) => {
       const enable = (cap: number, bytes: number) => errnoOf(() => vm.enableCap(cap, bytes));
       assert.is(vm.checkExtension(KVM_CAP_DIRTY_LOG_RING_ACQ_REL), 1 << 20);
       assert.is(enable(KVM_CAP_DIRTY_LOG_RING_ACQ_REL, 4097), -EINVAL);
@@ -158,9 +128,9 @@ export function dirtyCapabilitiesSuite(name: string, create: Create): void {
       assert.is(vm.checkExtension(KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP), 1);
       assert.is(enable(), -EINVAL, "no ring");
       vm.enableCap(KVM_CAP_DIRTY_LOG_RING, 4096);
-      setMemoryRegion(vm, 0x1_0003, 0, 0, PAGE_SIZE, 0);
+      setMemoryRegion(vm, slotNumber(1, 3), 0, 0, PAGE, 0);
       assert.is(enable(), -EINVAL, "a slot, in whatever address space, logged or not");
-      setMemoryRegion(vm, 0x1_0003, 0, 0, 0, 0);
+      setMemoryRegion(vm, slotNumber(1, 3), 0, 0, 0, 0);
       assert.is(enable(), 0);
       assert.is(enable(), 0, "as often as one likes");
       addSlot(vm, 1, 4);
@@ -169,13 +139,13 @@ export function dirtyCapabilitiesSuite(name: string, create: Create): void {
       assert.equal(getDirtyPages(vm, 1), [2], "a write by no vCPU");
       const vcpu = vm.vcpu({ asId: 0 });
       vcpu.enter();
-      vcpu.markDirty(0x100_0000);
+      vcpu.markDirty(gpaOf(1, 0));
       vcpu.exit();
       vcpu.release();
       assert.equal(getDirtyPages(vm, 1), [], "a vCPU writes to its ring");
       markPages(vm, 1, 1, 3);
       vm.enableCap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 1);
-      assert.is(__clear(vm, 1, 0, 4, [1]), 0);
+      assert.is(__clearDirtyLog(vm, 1, 0, 4, [1]), 0);
       assert.equal(getDirtyPages(vm, 1), [3]);
     });
 

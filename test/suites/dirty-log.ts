@@ -1,43 +1,12 @@
 /** KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG: contents, and every errno in its order. */
 import * as assert from "uvu/assert";
-import { ERRNO } from "../../src/errno.js";
-import { KVM_MEM_LOG_DIRTY_PAGES } from "../../src/uapi.js";
-import { bitmapOf, dirtyPages } from "../support/bitmap.js";
-import {
-  behaviour,
-  type Create,
-  enableManualProtect,
-  errnoOf,
-  type Implementation,
-  PAGE_SIZE,
-  setMemoryRegion,
-  slotNumber,
-} from "../support/implementation.js";
+import { ERRNO } from "../../src/kvm/errno.js";
+import { KVM_MEM_LOG_DIRTY_PAGES } from "../../src/kvm/uapi.js";
+import { __clearDirtyLog, addSlot, getDirtyPages, gpaOf, markPages } from "../support/dirtyslots.js";
+import { behaviour, type Create, enableManualProtect, errnoOf } from "../support/implementation.js";
+import { PAGE, region, slotNumber } from "../support/region.js";
 
 const { EFAULT, EINVAL, ENOENT } = ERRNO;
-const LOG = KVM_MEM_LOG_DIRTY_PAGES;
-
-function addSlot(vm: Implementation, slot: number, npages: number, flags = LOG): void {
-  setMemoryRegion(vm, slot, flags, slot * 0x100_0000, npages * PAGE_SIZE, slot * 0x100_0000);
-}
-
-function markPages(vm: Implementation, slot: number, ...pages: number[]): void {
-  for (const page of pages) vm.markDirty(slot * 0x100_0000 + page * PAGE_SIZE);
-}
-
-function getDirtyPages(vm: Implementation, slot: number): number[] {
-  return dirtyPages(vm.getDirtyLog(slot));
-}
-
-function __clear(
-  vm: Implementation,
-  slot: number,
-  firstPage: number | bigint,
-  numPages: number,
-  bits: number[],
-): number {
-  return errnoOf(() => vm.clearDirtyLog(slot, firstPage, numPages, bitmapOf(bits, numPages)));
-}
 
 export function dirtyLogSuite(name: string, create: Create): void {
   behaviour(`${name} dirty-log`, create, (check) => {
@@ -51,13 +20,7 @@ export function dirtyLogSuite(name: string, create: Create): void {
         [129, 24],
         [262147, 32776],
       ].entries()) {
-        vm.setUserMemoryRegion({
-          slot,
-          flags: LOG,
-          guestPhysAddr: slot * 2 ** 32,
-          memorySize: npages! * PAGE_SIZE,
-          userspaceAddr: 0,
-        });
+        vm.setUserMemoryRegion(region(slot, slot * 2 ** 20, npages!, 0, KVM_MEM_LOG_DIRTY_PAGES));
         assert.is(vm.getDirtyLog(slot).byteLength, bytes, `${npages} pages`);
       }
     });
@@ -65,11 +28,11 @@ export function dirtyLogSuite(name: string, create: Create): void {
     check("a page is dirty once marked, at whichever byte", {}, (vm) => {
       addSlot(vm, 1, 130);
       markPages(vm, 1, 0, 63, 64, 129);
-      vm.markDirty(0x100_0000 + 70 * PAGE_SIZE + 4095);
+      vm.markDirty(gpaOf(1, 70) + PAGE - 1);
       assert.equal(getDirtyPages(vm, 1), [0, 63, 64, 70, 129]);
     });
 
-    check("a mark beside a slot or without a log is lost", {}, (vm) => {
+    check("a mark beside a slot, or in a slot without a log, is lost", {}, (vm) => {
       addSlot(vm, 1, 4);
       addSlot(vm, 2, 4, 0);
       markPages(vm, 1, -1, 4);
@@ -81,7 +44,7 @@ export function dirtyLogSuite(name: string, create: Create): void {
       addSlot(vm, 0, 4);
       const vcpu = vm.vcpu({ asId: 0 });
       vcpu.enter();
-      vcpu.markDirty(2 * PAGE_SIZE + 8);
+      vcpu.markDirty(2 * PAGE + 8);
       vcpu.exit();
       vcpu.release();
       assert.equal(getDirtyPages(vm, 0), [2]);
@@ -90,7 +53,7 @@ export function dirtyLogSuite(name: string, create: Create): void {
     check("a translation alone marks nothing", {}, (vm) => {
       addSlot(vm, 0, 4);
       vm.gpaToHva(0);
-      vm.gpaToHvaRead(PAGE_SIZE);
+      vm.gpaToHvaRead(PAGE);
       assert.equal(getDirtyPages(vm, 0), []);
     });
 
@@ -106,20 +69,20 @@ export function dirtyLogSuite(name: string, create: Create): void {
       addSlot(vm, 1, 130);
       markPages(vm, 1, 1, 64, 127, 128);
       assert.equal(getDirtyPages(vm, 1), [1, 64, 127, 128]);
-      assert.is(__clear(vm, 1, 0, 130, [64]), 0);
+      assert.is(__clearDirtyLog(vm, 1, 0, 130, [64]), 0);
       assert.equal(getDirtyPages(vm, 1), [1, 127, 128]);
-      assert.is(__clear(vm, 1, 64, 64, [63]), 0, "bits count from firstPage");
+      assert.is(__clearDirtyLog(vm, 1, 64, 64, [63]), 0, "bits count from firstPage");
       assert.equal(getDirtyPages(vm, 1), [1, 128]);
-      assert.is(__clear(vm, 1, 128, 2, [0, 1, 2, 63]), 0, "bits past the end do not matter");
+      assert.is(__clearDirtyLog(vm, 1, 128, 2, [0, 1, 2, 63]), 0, "bits past the end do not matter");
       assert.equal(getDirtyPages(vm, 1), [1]);
-      assert.is(__clear(vm, 1, 0, 64, [5, 6]), 0, "nor do clean pages");
+      assert.is(__clearDirtyLog(vm, 1, 0, 64, [5, 6]), 0, "nor do clean pages");
       assert.equal(getDirtyPages(vm, 1), [1]);
     });
 
     check("a clear works without manual protect too", {}, (vm) => {
       addSlot(vm, 1, 70);
       markPages(vm, 1, 4, 65);
-      assert.is(__clear(vm, 1, 64, 6, [1]), 0);
+      assert.is(__clearDirtyLog(vm, 1, 64, 6, [1]), 0);
       assert.equal(getDirtyPages(vm, 1), [4]);
     });
 
@@ -146,7 +109,7 @@ export function dirtyLogSuite(name: string, create: Create): void {
         [64, 0, 0],
         [128, 0, 0],
       ] as const) {
-        assert.is(__clear(vm, 1, firstPage, numPages, []), errno, `[${firstPage}, +${numPages})`);
+        assert.is(__clearDirtyLog(vm, 1, firstPage, numPages, []), errno, `[${firstPage}, +${numPages})`);
       }
       assert.is(
         errnoOf(() => vm.clearDirtyLog(1, 0, 0xffff_ffc0, new Uint8Array(8))),
@@ -156,9 +119,9 @@ export function dirtyLogSuite(name: string, create: Create): void {
 
     check("first page = npages is in range only for whole words", {}, (vm) => {
       addSlot(vm, 1, 128);
-      assert.is(__clear(vm, 1, 128, 0, []), 0);
-      assert.is(__clear(vm, 1, 128, 1, []), -EINVAL);
-      assert.is(__clear(vm, 1, 192, 0, []), -EINVAL);
+      assert.is(__clearDirtyLog(vm, 1, 128, 0, []), 0);
+      assert.is(__clearDirtyLog(vm, 1, 128, 1, []), -EINVAL);
+      assert.is(__clearDirtyLog(vm, 1, 192, 0, []), -EINVAL);
     });
 
     check("a bitmap that is too short is EFAULT, after everything else", {}, (vm) => {
@@ -186,12 +149,12 @@ export function dirtyLogSuite(name: string, create: Create): void {
         const get = (slot: number) => errnoOf(() => vm.getDirtyLog(slot));
         for (const slot of [16, 0xffff, slotNumber(2, 0), slotNumber(0xffff, 0xffff)]) {
           assert.is(get(slot), -EINVAL, `get of slot ${slot}`);
-          assert.is(__clear(vm, slot, 0, 64, []), -EINVAL, `clear of slot ${slot}`);
+          assert.is(__clearDirtyLog(vm, slot, 0, 64, []), -EINVAL, `clear of slot ${slot}`);
         }
         for (const slot of [0, 1, 15, slotNumber(1, 1)]) {
           assert.is(get(slot), -ENOENT, `get of slot ${slot}`);
-          assert.is(__clear(vm, slot, 0, 64, []), -ENOENT, `clear of slot ${slot}`);
-          assert.is(__clear(vm, slot, 1, 1, []), -EINVAL, "the alignment of firstPage comes first");
+          assert.is(__clearDirtyLog(vm, slot, 0, 64, []), -ENOENT, `clear of slot ${slot}`);
+          assert.is(__clearDirtyLog(vm, slot, 1, 1, []), -EINVAL, "the alignment of firstPage comes first");
         }
       },
     );

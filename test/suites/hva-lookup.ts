@@ -1,17 +1,14 @@
 /** Reverse lookup: which guest ranges a host range backs, aliases and overlaps included. */
 import * as assert from "uvu/assert";
-import { KVM_MEM_READONLY, TASK_SIZE_MAX } from "../../src/uapi.js";
+import { KVM_MEM_READONLY, TASK_SIZE_MAX } from "../../src/kvm/uapi.js";
 import {
   behaviour,
   type Create,
   deleteMemoryRegion,
-  deletion,
   type Implementation,
-  PAGE_SIZE,
-  region,
   setMemoryRegion,
-  slotNumber,
 } from "../support/implementation.js";
+import { deletion, PAGE, region, slotNumber } from "../support/region.js";
 
 /** All in pages: slot, gfn, npages, host page. */
 function add(
@@ -22,19 +19,19 @@ function add(
   hvaPage: number,
   flags = 0,
 ): void {
-  setMemoryRegion(vm, slot, flags, gfn * PAGE_SIZE, npages * PAGE_SIZE, hvaPage * PAGE_SIZE);
+  setMemoryRegion(vm, slot, flags, gfn * PAGE, npages * PAGE, hvaPage * PAGE);
 }
 
 /** Answers in pages: [slot, gfn, npages]. */
 function find(vm: Implementation, startPage: number, endPage: number): [number, number, number][] {
   return vm
-    .hvaToGpas(startPage * PAGE_SIZE, endPage * PAGE_SIZE)
-    .map(({ slot, gpa, bytes }) => [slot, gpa / PAGE_SIZE, bytes / PAGE_SIZE]);
+    .hvaToGpas(startPage * PAGE, endPage * PAGE)
+    .map(({ slot, gpa, bytes }) => [slot, gpa / PAGE, bytes / PAGE]);
 }
 
 export function hvaLookupSuite(name: string, create: Create): void {
   behaviour(`${name} hva-lookup`, create, (check) => {
-    check("only what is asked for, cut to the range", {}, (vm) => {
+    check("ranges are cut to the host range that is asked for", {}, (vm) => {
       add(vm, 1, 100, 4, 10);
       assert.equal(find(vm, 0, 10), []);
       assert.equal(find(vm, 14, 20), []);
@@ -54,12 +51,12 @@ export function hvaLookupSuite(name: string, create: Create): void {
       add(vm, 1, 100, 4, 10);
       const find = (start: number, end: number) =>
         vm.hvaToGpas(start, end).map(({ gpa, bytes }) => [gpa, bytes]);
-      const page = (gfn: number, npages: number) => [[gfn * PAGE_SIZE, npages * PAGE_SIZE]];
-      const hva = 10 * PAGE_SIZE;
+      const page = (gfn: number, npages: number) => [[gfn * PAGE, npages * PAGE]];
+      const hva = 10 * PAGE;
       assert.equal(find(hva + 5, hva + 6), page(100, 1));
       assert.equal(find(hva - 1, hva + 1), page(100, 1));
-      assert.equal(find(hva + PAGE_SIZE - 1, hva + PAGE_SIZE + 1), page(100, 2));
-      assert.equal(find(hva + 4 * PAGE_SIZE - 1, hva + 9 * PAGE_SIZE), page(103, 1));
+      assert.equal(find(hva + PAGE - 1, hva + PAGE + 1), page(100, 2));
+      assert.equal(find(hva + 4 * PAGE - 1, hva + 9 * PAGE), page(103, 1));
       assert.equal(find(hva - 1, hva), []);
       assert.equal(find(hva + 5, hva + 5), []);
     });
@@ -102,7 +99,7 @@ export function hvaLookupSuite(name: string, create: Create): void {
       assert.equal(find(vm, 500, 501), []);
     });
 
-    check("address spaces follow one another", { addressSpaces: 3 }, (vm) => {
+    check("ranges are sorted by address space first", { addressSpaces: 3 }, (vm) => {
       for (const asId of [2, 0, 1]) add(vm, slotNumber(asId, 4), asId, 1, 20 - asId);
       assert.equal(find(vm, 0, 100), [
         [4, 0, 1],
@@ -115,12 +112,12 @@ export function hvaLookupSuite(name: string, create: Create): void {
       add(vm, 1, 0, 4, 10);
       add(vm, 1, 50, 4, 10);
       assert.equal(find(vm, 0, 100), [[1, 50, 4]]);
-      vm.setUserMemoryRegionList([deletion(1), region(1, 0, 0, 2 * PAGE_SIZE, 30 * PAGE_SIZE)]);
+      vm.setUserMemoryRegionList([deletion(1), region(1, 0, 2, 30)]);
       assert.equal(find(vm, 0, 100), [[1, 0, 2]]);
       assert.equal(find(vm, 10, 14), []);
     });
 
-    check("a hundred aliases of one page are all there", {}, (vm) => {
+    check("a hundred aliases of one page are all found", {}, (vm) => {
       for (let slot = 0; slot < 100; slot++) add(vm, slot, slot, 1, 7);
       const slots = find(vm, 7, 8).map(([slot]) => slot);
       assert.equal(slots, [...Array(100).keys()]);
@@ -129,7 +126,7 @@ export function hvaLookupSuite(name: string, create: Create): void {
     });
 
     check("host addresses from 0 to the end of user space", {}, (vm) => {
-      const lastPage = TASK_SIZE_MAX / PAGE_SIZE - 1;
+      const lastPage = TASK_SIZE_MAX / PAGE - 1;
       add(vm, 1, 0, 1, 0);
       add(vm, 2, 1, 1, lastPage);
       assert.equal(find(vm, 0, 1), [[1, 0, 1]]);

@@ -1,33 +1,35 @@
 /**
- * What holds for every list, on random ones: address space 0 takes the entries one by one, address space 1
+ * Properties of every list, checked on random ones: address space 0 takes the entries one by one, address space 1
  * the list, and both begin each time with the same slots.
  */
 import * as assert from "uvu/assert";
-import type { MemoryRegion } from "../../src/uapi.js";
+import type { Slot } from "../../src/kvm/region.js";
+import type { UserspaceMemoryRegion } from "../../src/kvm/uapi.js";
 import { firstDifference } from "../support/difference.js";
-import {
-  behaviour,
-  type Create,
-  deletion,
-  errnoOf,
-  type Implementation,
-  type Mapping,
-} from "../support/implementation.js";
+import { behaviour, type Create, errnoOf, type Implementation } from "../support/implementation.js";
 import { random } from "../support/random.js";
+import { deletion } from "../support/region.js";
 import { type Lookups, lookUp } from "../support/snapshot.js";
 import { Swarm } from "../support/swarm.js";
 import { drawShape, type Shape } from "../support/swarmshape.js";
 
-const OPTIONS = { addressSpaces: 2, maxSlots: 8, maxListEntries: 64, pageShift: 12, maxPhysAddrBits: 52 };
+const OPTIONS = {
+  addressSpaces: 2,
+  maxSlots: 8,
+  maxListEntries: 64,
+  pageShift: 12,
+  maxPhysAddrBits: 52,
+  maxUserAddrBits: 47,
+};
 const WINDOW_PAGES = 16;
 const SECOND = 0x1_0000;
 const LISTS = 200;
 
-function inSecond(entries: readonly MemoryRegion[]): MemoryRegion[] {
+function inSecond(entries: readonly UserspaceMemoryRegion[]): UserspaceMemoryRegion[] {
   return entries.map((entry) => ({ ...entry, slot: entry.slot + SECOND }));
 }
 
-function slotsOfSecond(vm: Implementation): Mapping[] {
+function slotsOfSecond(vm: Implementation): Slot[] {
   return vm.slots(1).map((slot) => ({ ...slot, slot: slot.slot - SECOND }));
 }
 
@@ -51,7 +53,7 @@ function assertAlike(vm: Implementation): void {
 }
 
 /** Lists of a tight window, such as the differential run draws them. */
-function drawLists(vm: Implementation, seed: number, listLength: number): () => MemoryRegion[] {
+function drawLists(vm: Implementation, seed: number, listLength: number): () => UserspaceMemoryRegion[] {
   const draw = random(seed);
   const shape: Shape = {
     ...drawShape(draw),

@@ -2,7 +2,7 @@
  * Translation of guest addresses: edges, holes, READONLY, byte offsets, every page size, all ways of asking.
  */
 import * as assert from "uvu/assert";
-import { ERRNO } from "../../src/errno.js";
+import { ERRNO } from "../../src/kvm/errno.js";
 import {
   HVA_BAD,
   HVA_RO_BAD,
@@ -10,18 +10,16 @@ import {
   KVM_MEM_MAX_NR_PAGES,
   KVM_MEM_READONLY,
   TASK_SIZE_MAX,
-} from "../../src/uapi.js";
+} from "../../src/kvm/uapi.js";
 import {
   __setMemoryRegion,
   behaviour,
   type Create,
-  deletion,
   type Implementation,
-  PAGE_SIZE,
   type Reader,
-  region,
   setMemoryRegion,
 } from "../support/implementation.js";
+import { deletion, PAGE, region } from "../support/region.js";
 
 const HVA = 0x10_0000_0000;
 
@@ -51,7 +49,7 @@ function gpaToHva(vm: Implementation, gpa: number): number {
 export function lookupsSuite(name: string, create: Create): void {
   behaviour(`${name} lookups`, create, (check) => {
     check("nothing is mapped at first", {}, (vm) => {
-      for (const gpa of [0, 1, PAGE_SIZE, 2 ** 32, 2 ** 52 - PAGE_SIZE, 2 ** 52]) {
+      for (const gpa of [0, 1, PAGE, 2 ** 32, 2 ** 52 - PAGE, 2 ** 52]) {
         assert.is(gpaToHva(vm, gpa), HVA_BAD);
         assert.is(vm.gpaToHvaRead(gpa), HVA_BAD);
       }
@@ -112,15 +110,15 @@ export function lookupsSuite(name: string, create: Create): void {
       assert.is(gpaToHva(vm, largest), HVA_BAD);
     });
 
-    check("a READONLY slot is there for reads alone", {}, (vm) => {
-      setMemoryRegion(vm, 1, KVM_MEM_READONLY, PAGE_SIZE, PAGE_SIZE, HVA);
-      setMemoryRegion(vm, 2, 0, 2 * PAGE_SIZE, PAGE_SIZE, HVA + PAGE_SIZE);
-      const pages = [0, 1, 2, 3].map((gfn) => gfn * PAGE_SIZE);
+    check("a READONLY slot translates reads only", {}, (vm) => {
+      setMemoryRegion(vm, 1, KVM_MEM_READONLY, PAGE, PAGE, HVA);
+      setMemoryRegion(vm, 2, 0, 2 * PAGE, PAGE, HVA + PAGE);
+      const pages = [0, 1, 2, 3].map((gfn) => gfn * PAGE);
       assert.equal(
         pages.map((gpa) => gpaToHva(vm, gpa)),
-        [HVA_BAD, HVA_RO_BAD, HVA + PAGE_SIZE, HVA_BAD],
+        [HVA_BAD, HVA_RO_BAD, HVA + PAGE, HVA_BAD],
       );
-      const reads = [HVA_BAD, HVA, HVA + PAGE_SIZE, HVA_BAD];
+      const reads = [HVA_BAD, HVA, HVA + PAGE, HVA_BAD];
       assert.equal(
         pages.map((gpa) => vm.gpaToHvaRead(gpa)),
         reads,
@@ -142,10 +140,10 @@ export function lookupsSuite(name: string, create: Create): void {
         [3, 8, 1, 50],
       ];
       for (const [slot, gfn, npages, hvaPage] of layout) {
-        setMemoryRegion(vm, slot, 0, gfn * PAGE_SIZE, npages * PAGE_SIZE, hvaPage * PAGE_SIZE);
+        setMemoryRegion(vm, slot, 0, gfn * PAGE, npages * PAGE, hvaPage * PAGE);
       }
-      const hvaPages = [...Array(10).keys()].map((gfn) => gpaToHva(vm, gfn * PAGE_SIZE) / PAGE_SIZE);
-      const bad = HVA_BAD / PAGE_SIZE;
+      const hvaPages = [...Array(10).keys()].map((gfn) => gpaToHva(vm, gfn * PAGE) / PAGE);
+      const bad = HVA_BAD / PAGE;
       assert.equal(hvaPages, [200, 201, 202, bad, 100, 101, 50, bad, 50, bad]);
       assert.equal(
         vm.slots(0).map(({ slot }) => slot),
@@ -154,27 +152,27 @@ export function lookupsSuite(name: string, create: Create): void {
       );
     });
 
-    check("a batch answers each address by itself, in order", {}, (vm) => {
-      setMemoryRegion(vm, 0, 0, 0, 2 * PAGE_SIZE, HVA);
-      setMemoryRegion(vm, 1, KVM_MEM_READONLY, 2 * PAGE_SIZE, PAGE_SIZE, HVA);
-      const gpas = Float64Array.of(2 * PAGE_SIZE, 5, 3 * PAGE_SIZE, PAGE_SIZE, 5);
+    check("a batch translates each address separately, in order", {}, (vm) => {
+      setMemoryRegion(vm, 0, 0, 0, 2 * PAGE, HVA);
+      setMemoryRegion(vm, 1, KVM_MEM_READONLY, 2 * PAGE, PAGE, HVA);
+      const gpas = Float64Array.of(2 * PAGE, 5, 3 * PAGE, PAGE, 5);
       const hvas = new Float64Array(gpas.length);
       inSection(vm, (vcpu) => vcpu.translate(gpas, hvas));
-      assert.equal([...hvas], [HVA_RO_BAD, HVA + 5, HVA_BAD, HVA + PAGE_SIZE, HVA + 5]);
+      assert.equal([...hvas], [HVA_RO_BAD, HVA + 5, HVA_BAD, HVA + PAGE, HVA + 5]);
       inSection(vm, (vcpu) => vcpu.translate(new Float64Array(0), new Float64Array(0)));
     });
 
-    check("a batch of many is like one by one", { maxSlots: 512 }, (vm) => {
+    check("a batch of many addresses equals single lookups", { maxSlots: 512 }, (vm) => {
       for (let slot = 0; slot < 512; slot++) {
-        setMemoryRegion(vm, slot, 0, 2 * slot * PAGE_SIZE, PAGE_SIZE, HVA + slot * PAGE_SIZE);
+        setMemoryRegion(vm, slot, 0, 2 * slot * PAGE, PAGE, HVA + slot * PAGE);
       }
-      const gpas = Float64Array.from({ length: 5000 }, (_, i) => ((i * 7919) % 1030) * PAGE_SIZE + i);
+      const gpas = Float64Array.from({ length: 5000 }, (_, i) => ((i * 7919) % 1030) * PAGE + i);
       const hvas = new Float64Array(gpas.length);
       inSection(vm, (vcpu) => vcpu.translate(gpas, hvas));
       for (const [i, gpa] of gpas.entries()) assert.is(hvas[i], vm.gpaToHva(gpa));
     });
 
-    check("the slot last hit is not believed after it has gone", {}, (vm) => {
+    check("the cached slot is not used once it is deleted", {}, (vm) => {
       const vcpu = vm.vcpu({ asId: 0 });
       const look = (gpa: number) => {
         vcpu.enter();
@@ -182,15 +180,15 @@ export function lookupsSuite(name: string, create: Create): void {
         vcpu.exit();
         return hva;
       };
-      setMemoryRegion(vm, 0, 0, 0, 2 * PAGE_SIZE, HVA);
-      assert.is(look(PAGE_SIZE), HVA + PAGE_SIZE);
-      setMemoryRegion(vm, 0, 0, PAGE_SIZE, 2 * PAGE_SIZE, HVA);
-      assert.is(look(PAGE_SIZE), HVA, "moved under the same id");
+      setMemoryRegion(vm, 0, 0, 0, 2 * PAGE, HVA);
+      assert.is(look(PAGE), HVA + PAGE);
+      setMemoryRegion(vm, 0, 0, PAGE, 2 * PAGE, HVA);
+      assert.is(look(PAGE), HVA, "moved under the same id");
       assert.is(look(0), HVA_BAD);
-      vm.setUserMemoryRegionList([deletion(0), region(0, 0, PAGE_SIZE, 2 * PAGE_SIZE, 0)]);
-      assert.is(look(PAGE_SIZE), 0, "replaced at the same place");
+      vm.setUserMemoryRegionList([deletion(0), region(0, 1, 2, 0)]);
+      assert.is(look(PAGE), 0, "replaced at the same place");
       vm.setUserMemoryRegion(deletion(0));
-      assert.is(look(PAGE_SIZE), HVA_BAD, "deleted");
+      assert.is(look(PAGE), HVA_BAD, "deleted");
       vcpu.release();
     });
   });

@@ -4,26 +4,24 @@
  * host.
  */
 import * as assert from "uvu/assert";
-import { HVA_BAD } from "../../src/uapi.js";
+import { HVA_BAD } from "../../src/kvm/uapi.js";
 import {
   behaviour,
   type Create,
   deleteMemoryRegion,
-  deletion,
   type Implementation,
-  PAGE_SIZE,
   type Reader,
-  region,
   setMemoryRegion,
 } from "../support/implementation.js";
+import { deletion, memoryRegion, PAGE } from "../support/region.js";
 
 const DUMMY_MEMSLOT_INDEX = 7;
 const MEM_SLOT = 1;
 const GUEST_PAGES = 64;
 const GPA_END = 2 ** 52;
 /** As high as guest memory goes, the last page left out. */
-const GUEST_TEST_MEM = GPA_END - (GUEST_PAGES + 1) * PAGE_SIZE;
-const DUMMY_GPA = GUEST_TEST_MEM - PAGE_SIZE;
+const GUEST_TEST_MEM = GPA_END - (GUEST_PAGES + 1) * PAGE;
+const DUMMY_GPA = GUEST_TEST_MEM - PAGE;
 const HVA = 0x7000_0000_0000;
 const ITERATIONS = 200;
 
@@ -50,8 +48,8 @@ function runGuest(vcpu: Vcpu, accesses: number): void {
   for (let i = 0; i < accesses; i++) {
     const page = vcpu.pages[vcpu.next]!;
     vcpu.next = (vcpu.next + 1) % vcpu.pages.length;
-    assert.is(vcpu.reader.gpaToHva(GUEST_TEST_MEM + page * PAGE_SIZE), HVA + page * PAGE_SIZE);
-    assert.is(vcpu.reader.gfnToSlot(GUEST_TEST_MEM / PAGE_SIZE + page), MEM_SLOT);
+    assert.is(vcpu.reader.gpaToHva(GUEST_TEST_MEM + page * PAGE), HVA + page * PAGE);
+    assert.is(vcpu.reader.gfnToSlot(GUEST_TEST_MEM / PAGE + page), MEM_SLOT);
   }
   vcpu.reader.exit();
 }
@@ -64,14 +62,14 @@ export function memslotModificationStressSuite(name: string, create: Create): vo
       ["four vCPUs over the same memory", 4, true],
     ] as const) {
       check(`adding and deleting a neighbour never disturbs ${title}`, {}, (vm) => {
-        setMemoryRegion(vm, MEM_SLOT, 0, GUEST_TEST_MEM, GUEST_PAGES * PAGE_SIZE, HVA);
+        setMemoryRegion(vm, MEM_SLOT, 0, GUEST_TEST_MEM, GUEST_PAGES * PAGE, HVA);
         const vcpus = addVcpus(vm, count, overlap);
         const runGuests = () => {
           for (const vcpu of vcpus) runGuest(vcpu, 5);
         };
         for (let i = 0; i < ITERATIONS; i++) {
           runGuests();
-          setMemoryRegion(vm, DUMMY_MEMSLOT_INDEX, 0, DUMMY_GPA, PAGE_SIZE, HVA);
+          setMemoryRegion(vm, DUMMY_MEMSLOT_INDEX, 0, DUMMY_GPA, PAGE, HVA);
           assert.is(vm.gpaToHva(DUMMY_GPA), HVA);
           runGuests();
           deleteMemoryRegion(vm, DUMMY_MEMSLOT_INDEX);
@@ -82,20 +80,20 @@ export function memslotModificationStressSuite(name: string, create: Create): vo
       });
     }
 
-    check("re-creating the vCPU's own memory in one list is never seen", {}, (vm) => {
-      setMemoryRegion(vm, MEM_SLOT, 0, GUEST_TEST_MEM, GUEST_PAGES * PAGE_SIZE, HVA);
+    check("vCPUs never see their memory re-created by one list", {}, (vm) => {
+      setMemoryRegion(vm, MEM_SLOT, 0, GUEST_TEST_MEM, GUEST_PAGES * PAGE, HVA);
       const [vcpu] = addVcpus(vm, 1, false);
-      const half = (GUEST_PAGES / 2) * PAGE_SIZE;
-      const whole = region(MEM_SLOT, 0, GUEST_TEST_MEM, 2 * half, HVA);
+      const half = (GUEST_PAGES / 2) * PAGE;
+      const whole = memoryRegion(MEM_SLOT, 0, GUEST_TEST_MEM, 2 * half, HVA);
       for (let i = 0; i < ITERATIONS; i++) {
         runGuest({ ...vcpu!, next: i % GUEST_PAGES }, GUEST_PAGES);
         const split = [
-          region(MEM_SLOT, 0, GUEST_TEST_MEM, half, HVA),
-          region(2, 0, GUEST_TEST_MEM + half, half, HVA + half),
+          memoryRegion(MEM_SLOT, 0, GUEST_TEST_MEM, half, HVA),
+          memoryRegion(2, 0, GUEST_TEST_MEM + half, half, HVA + half),
         ];
         vm.setUserMemoryRegionList([deletion(MEM_SLOT), ...split]);
         for (let page = 0; page < GUEST_PAGES; page++) {
-          assert.is(vm.gpaToHva(GUEST_TEST_MEM + page * PAGE_SIZE), HVA + page * PAGE_SIZE);
+          assert.is(vm.gpaToHva(GUEST_TEST_MEM + page * PAGE), HVA + page * PAGE);
         }
         vm.setUserMemoryRegionList([deletion(MEM_SLOT), deletion(2), whole]);
       }

@@ -3,15 +3,10 @@
  * remainder in the last one, and what each of its tests does to them. No times are taken here.
  */
 import * as assert from "uvu/assert";
-import { HVA_BAD, KVM_MEM_LOG_DIRTY_PAGES } from "../../src/uapi.js";
+import { HVA_BAD, KVM_MEM_LOG_DIRTY_PAGES } from "../../src/kvm/uapi.js";
 import { dirtyPages } from "../support/bitmap.js";
-import {
-  behaviour,
-  type Create,
-  type Implementation,
-  PAGE_SIZE,
-  setMemoryRegion,
-} from "../support/implementation.js";
+import { behaviour, type Create, type Implementation, setMemoryRegion } from "../support/implementation.js";
+import { PAGE } from "../support/region.js";
 
 const MEM_GPA = 0x1000_0000;
 /** Sync page area in front of the test area. */
@@ -31,9 +26,9 @@ function prepareVm(vm: Implementation, nslots: number, testPages: number, flags 
   const pagesPerSlot = Math.floor(pages / nslots);
   const lastPages = pages - pagesPerSlot * (nslots - 1);
   for (let slot = 1; slot <= nslots; slot++) {
-    const offset = (slot - 1) * pagesPerSlot * PAGE_SIZE;
+    const offset = (slot - 1) * pagesPerSlot * PAGE;
     const npages = slot === nslots ? lastPages : pagesPerSlot;
-    setMemoryRegion(vm, slot, flags, MEM_GPA + offset, npages * PAGE_SIZE, HVA + offset);
+    setMemoryRegion(vm, slot, flags, MEM_GPA + offset, npages * PAGE, HVA + offset);
   }
   return { pages, nslots, pagesPerSlot, lastPages };
 }
@@ -63,12 +58,12 @@ export function memslotPerfSuite(name: string, create: Create): void {
         const vcpu = vm.vcpu({ asId: 0 });
         vcpu.enter();
         for (let page = 0; page < data.pages; page++) {
-          const gpa = MEM_GPA + page * PAGE_SIZE;
-          assert.is(vcpu.gpaToHva(gpa), HVA + page * PAGE_SIZE);
-          assert.is(vcpu.gfnToSlot(gpa / PAGE_SIZE), slotOf(data, page));
+          const gpa = MEM_GPA + page * PAGE;
+          assert.is(vcpu.gpaToHva(gpa), HVA + page * PAGE);
+          assert.is(vcpu.gfnToSlot(gpa / PAGE), slotOf(data, page));
         }
         assert.is(vcpu.gpaToHva(MEM_GPA - 1), HVA_BAD);
-        assert.is(vcpu.gpaToHva(MEM_GPA + data.pages * PAGE_SIZE), HVA_BAD);
+        assert.is(vcpu.gpaToHva(MEM_GPA + data.pages * PAGE), HVA_BAD);
         vcpu.exit();
         vcpu.release();
       });
@@ -76,23 +71,21 @@ export function memslotPerfSuite(name: string, create: Create): void {
       check(`unmap: ${shape}, each host page leads back to its gpa`, options, (vm) => {
         const data = prepareVm(vm, nslots, testPages);
         for (let page = 0; page < data.pages; page++) {
-          const hva = HVA + page * PAGE_SIZE;
-          const gpa = MEM_GPA + page * PAGE_SIZE;
-          assert.equal(vm.hvaToGpas(hva, hva + PAGE_SIZE), [
-            { slot: slotOf(data, page), gpa, bytes: PAGE_SIZE },
-          ]);
+          const hva = HVA + page * PAGE;
+          const gpa = MEM_GPA + page * PAGE;
+          assert.equal(vm.hvaToGpas(hva, hva + PAGE), [{ slot: slotOf(data, page), gpa, bytes: PAGE }]);
         }
       });
 
       check(`unmap chunked: ${shape}, a chunk is cut at slot borders`, options, (vm) => {
         const data = prepareVm(vm, nslots, testPages);
-        const chunk = 128 * PAGE_SIZE;
-        const end = HVA + data.pages * PAGE_SIZE;
+        const chunk = 128 * PAGE;
+        const end = HVA + data.pages * PAGE;
         for (let start = HVA; start < end; start += chunk) {
           let next = start;
           for (const { slot, gpa, bytes } of vm.hvaToGpas(start, Math.min(start + chunk, end))) {
             assert.is(gpa - MEM_GPA, next - HVA);
-            assert.is(slot, slotOf(data, (next - HVA) / PAGE_SIZE));
+            assert.is(slot, slotOf(data, (next - HVA) / PAGE));
             next += bytes;
           }
           assert.is(next, Math.min(start + chunk, end), "the pieces add up to the chunk");
@@ -102,20 +95,20 @@ export function memslotPerfSuite(name: string, create: Create): void {
       check(`move: ${shape}, the last slot goes and comes and nothing else moves`, options, (vm) => {
         const data = prepareVm(vm, nslots, testPages);
         const srcPage = data.pages - data.lastPages;
-        const src = MEM_GPA + srcPage * PAGE_SIZE;
-        const dest = MEM_GPA + data.pages * PAGE_SIZE;
+        const src = MEM_GPA + srcPage * PAGE;
+        const dest = MEM_GPA + data.pages * PAGE;
         const move = (gpa: number) =>
-          setMemoryRegion(vm, nslots, 0, gpa, data.lastPages * PAGE_SIZE, HVA + srcPage * PAGE_SIZE);
+          setMemoryRegion(vm, nslots, 0, gpa, data.lastPages * PAGE, HVA + srcPage * PAGE);
         for (let i = 0; i < 10; i++) {
           move(dest);
           for (let page = Math.max(srcPage - 48, 0); page < data.pages; page++) {
-            const there = page < srcPage ? HVA + page * PAGE_SIZE : HVA_BAD;
-            assert.is(vm.gpaToHva(MEM_GPA + page * PAGE_SIZE), there);
+            const there = page < srcPage ? HVA + page * PAGE : HVA_BAD;
+            assert.is(vm.gpaToHva(MEM_GPA + page * PAGE), there);
           }
-          assert.is(vm.gpaToHva(dest), HVA + srcPage * PAGE_SIZE);
+          assert.is(vm.gpaToHva(dest), HVA + srcPage * PAGE);
           move(src);
           for (let page = Math.max(srcPage - 48, 0); page < data.pages; page++) {
-            assert.is(vm.gpaToHva(MEM_GPA + page * PAGE_SIZE), HVA + page * PAGE_SIZE);
+            assert.is(vm.gpaToHva(MEM_GPA + page * PAGE), HVA + page * PAGE);
           }
           assert.is(vm.gpaToHva(dest), HVA_BAD);
         }
@@ -123,7 +116,7 @@ export function memslotPerfSuite(name: string, create: Create): void {
 
       check(`RW: ${shape}, a write to every page makes every page dirty`, options, (vm) => {
         const data = prepareVm(vm, nslots, testPages, KVM_MEM_LOG_DIRTY_PAGES);
-        for (let page = 0; page < data.pages; page++) vm.markDirty(MEM_GPA + page * PAGE_SIZE + 2048);
+        for (let page = 0; page < data.pages; page++) vm.markDirty(MEM_GPA + page * PAGE + 2048);
         for (let slot = 1; slot <= nslots; slot++) {
           const npages = slot === nslots ? data.lastPages : data.pagesPerSlot;
           assert.equal(dirtyPages(vm.getDirtyLog(slot)), [...Array(npages).keys()]);

@@ -2,49 +2,46 @@
  * A read section is a snapshot: whatever is changed meanwhile, every lookup in it answers from one layout.
  */
 import * as assert from "uvu/assert";
-import { ERRNO } from "../../src/errno.js";
+import { ERRNO } from "../../src/kvm/errno.js";
 import {
   HVA_BAD,
   HVA_RO_BAD,
   KVM_MEM_LOG_DIRTY_PAGES,
   KVM_MEM_READONLY,
-  type MemoryRegion,
-} from "../../src/uapi.js";
+  type UserspaceMemoryRegion,
+} from "../../src/kvm/uapi.js";
 import { dirtyPages } from "../support/bitmap.js";
 import {
-  __setMemoryRegion,
   behaviour,
   type Create,
-  deletion,
   enableManualProtect,
+  errnoOf,
   type Implementation,
-  PAGE_SIZE,
-  region,
-  slotNumber,
 } from "../support/implementation.js";
 import { OpenSection } from "../support/opensection.js";
+import { deletion, ownRegion, PAGE, slotNumber } from "../support/region.js";
 
 const LOG = KVM_MEM_LOG_DIRTY_PAGES;
 const WINDOW = { pageShift: 12, startGfn: 0, endGfn: 16, dirty: false };
 
-function pages(slot: number, gfn: number, npages: number, flags = 0): MemoryRegion {
-  return region(slot, flags, gfn * PAGE_SIZE, npages * PAGE_SIZE, slot * 0x1000_0000);
-}
-
-const CHANGES: [string, MemoryRegion[]][] = [
-  ["a create", [pages(5, 12, 2)]],
+const CHANGES: [string, UserspaceMemoryRegion[]][] = [
+  ["a create", [ownRegion(5, 12, 2)]],
   ["a delete", [deletion(1)]],
-  ["a move", [pages(1, 12, 4, LOG)]],
-  ["a move over itself", [pages(1, 1, 4, LOG)]],
-  ["a change of flags", [pages(1, 0, 4)]],
-  ["a replacement at the same place", [deletion(1), pages(6, 0, 4, KVM_MEM_READONLY)]],
-  ["a swap", [pages(1, 5, 4, LOG), pages(2, 0, 4)]],
-  ["everything at once", [deletion(3), pages(1, 5, 4), pages(2, 0, 4), pages(7, 9, 7)]],
+  ["a move", [ownRegion(1, 12, 4, LOG)]],
+  ["a move over itself", [ownRegion(1, 1, 4, LOG)]],
+  ["a change of flags", [ownRegion(1, 0, 4)]],
+  ["a replacement at the same place", [deletion(1), ownRegion(6, 0, 4, KVM_MEM_READONLY)]],
+  ["a swap", [ownRegion(1, 5, 4, LOG), ownRegion(2, 0, 4)]],
+  ["everything at once", [deletion(3), ownRegion(1, 5, 4), ownRegion(2, 0, 4), ownRegion(7, 9, 7)]],
 ];
 
 function start(vm: Implementation): void {
   enableManualProtect(vm);
-  vm.setUserMemoryRegionList([pages(1, 0, 4, LOG), pages(2, 5, 4), pages(3, 9, 1, KVM_MEM_READONLY)]);
+  vm.setUserMemoryRegionList([
+    ownRegion(1, 0, 4, LOG),
+    ownRegion(2, 5, 4),
+    ownRegion(3, 9, 1, KVM_MEM_READONLY),
+  ]);
 }
 
 export function sectionsSuite(name: string, create: Create): void {
@@ -58,7 +55,7 @@ export function sectionsSuite(name: string, create: Create): void {
         const next = new OpenSection(vm, 0, WINDOW);
         assert.is.not(vm.publications, 1);
         for (let gfn = 0; gfn < 16; gfn++) {
-          const gpa = gfn * PAGE_SIZE;
+          const gpa = gfn * PAGE;
           const slot = vm
             .slots(0)
             .find((each) => gpa >= each.guestPhysAddr && gpa < each.guestPhysAddr + each.memorySize);
@@ -84,9 +81,9 @@ export function sectionsSuite(name: string, create: Create): void {
     });
 
     check("sections of both address spaces stay as they are", { addressSpaces: 2 }, (vm) => {
-      vm.setUserMemoryRegionList([pages(1, 0, 4), pages(slotNumber(1, 1), 0, 8)]);
+      vm.setUserMemoryRegionList([ownRegion(1, 0, 4), ownRegion(slotNumber(1, 1), 0, 8)]);
       const sections = [0, 1].map((asId) => new OpenSection(vm, asId, WINDOW));
-      vm.setUserMemoryRegionList([pages(1, 4, 4), deletion(slotNumber(1, 1))]);
+      vm.setUserMemoryRegionList([ownRegion(1, 4, 4), deletion(slotNumber(1, 1))]);
       for (const section of sections) {
         assert.is(section.difference(), undefined);
         section.close();
@@ -96,18 +93,19 @@ export function sectionsSuite(name: string, create: Create): void {
     check("an open section outlasts any number of attempts to change the layout", {}, (vm) => {
       start(vm);
       const section = new OpenSection(vm, 0, WINDOW);
+      const { userspaceAddr: host } = ownRegion(1, 0, 4);
       let gfn = 0;
       let changes = 0;
       for (let i = 0; i < 100; i++) {
         const there = gfn === 0 ? 11 : 0;
         // An engine has room for so many layouts only; then it refuses and changes nothing.
-        const errno = __setMemoryRegion(vm, 1, LOG, there * PAGE_SIZE, 4 * PAGE_SIZE, 0x1000_0000);
+        const errno = errnoOf(() => vm.setUserMemoryRegion(ownRegion(1, there, 4, LOG)));
         assert.ok(errno === 0 || errno === -ERRNO.EBUSY, `errno ${errno}`);
         if (errno === 0) {
           gfn = there;
           changes++;
         }
-        assert.is(vm.gpaToHva(gfn * PAGE_SIZE), 0x1000_0000);
+        assert.is(vm.gpaToHva(gfn * PAGE), host);
         assert.is(vm.publications, 1 + changes);
         assert.is(section.difference(), undefined);
       }
@@ -120,8 +118,8 @@ export function sectionsSuite(name: string, create: Create): void {
     check("a write by the old layout is logged for the slot that it hit", {}, (vm) => {
       start(vm);
       const section = new OpenSection(vm, 0, WINDOW);
-      vm.setUserMemoryRegion(pages(1, 12, 4, LOG));
-      section.markDirty(2 * PAGE_SIZE);
+      vm.setUserMemoryRegion(ownRegion(1, 12, 4, LOG));
+      section.markDirty(2 * PAGE);
       section.close();
       assert.equal(dirtyPages(vm.getDirtyLog(1)), [2], "page 2 of the slot, wherever it is now");
     });
@@ -129,8 +127,8 @@ export function sectionsSuite(name: string, create: Create): void {
     check("a write by the old layout to a slot that is gone is lost", {}, (vm) => {
       start(vm);
       const section = new OpenSection(vm, 0, WINDOW);
-      vm.setUserMemoryRegionList([deletion(1), pages(6, 0, 4, LOG)]);
-      section.markDirty(2 * PAGE_SIZE);
+      vm.setUserMemoryRegionList([deletion(1), ownRegion(6, 0, 4, LOG)]);
+      section.markDirty(2 * PAGE);
       section.close();
       assert.equal(dirtyPages(vm.getDirtyLog(6)), []);
     });

@@ -2,14 +2,14 @@
  * The kernel's set_memory_region_test, and one test per kind of change: create, delete, move, flags, nothing.
  */
 import * as assert from "uvu/assert";
-import { ERRNO } from "../../src/errno.js";
+import { ERRNO } from "../../src/kvm/errno.js";
 import {
-  encodeMemoryRegion,
+  encodeUserspaceMemoryRegion,
   HVA_BAD,
   KVM_CAP_NR_MEMSLOTS,
   KVM_MEM_LOG_DIRTY_PAGES,
   KVM_MEM_READONLY,
-} from "../../src/uapi.js";
+} from "../../src/kvm/uapi.js";
 import {
   __deleteMemoryRegion,
   __setMemoryRegion,
@@ -18,10 +18,9 @@ import {
   deleteMemoryRegion,
   errnoOf,
   type Implementation,
-  PAGE_SIZE,
-  region,
   setMemoryRegion,
 } from "../support/implementation.js";
+import { memoryRegion, PAGE } from "../support/region.js";
 
 const { EEXIST, EFAULT, EINVAL } = ERRNO;
 
@@ -73,7 +72,9 @@ export function setMemoryRegionSuite(name: string, create: Create): void {
     ]) {
       check(`a slot with flags ${flags} can be created and deleted`, {}, (vm) => {
         addMemRegion(vm, flags);
-        assert.equal(vm.slots(0), [region(MEM_REGION_SLOT, flags, MEM_REGION_GPA, MEM_REGION_SIZE, HVA)]);
+        assert.equal(vm.slots(0), [
+          memoryRegion(MEM_REGION_SLOT, flags, MEM_REGION_GPA, MEM_REGION_SIZE, HVA),
+        ]);
         assert.equal(vm.slot(MEM_REGION_SLOT), vm.slots(0)[0]);
         deleteMemoryRegion(vm, MEM_REGION_SLOT);
         assert.equal(vm.slots(0), []);
@@ -98,13 +99,9 @@ export function setMemoryRegionSuite(name: string, create: Create): void {
 
     check("slot ids end at the limit", { maxSlots: 4 }, (vm) => {
       assert.is(vm.checkExtension(KVM_CAP_NR_MEMSLOTS), 4);
-      assert.is(__setMemoryRegion(vm, 3, 0, 0, PAGE_SIZE, HVA), 0);
+      assert.is(__setMemoryRegion(vm, 3, 0, 0, PAGE, HVA), 0);
       for (const slot of [4, 5, 0x7fff, 0xffff]) {
-        assert.is(
-          __setMemoryRegion(vm, slot, 0, PAGE_SIZE, PAGE_SIZE, HVA),
-          -EINVAL,
-          `create of slot ${slot}`,
-        );
+        assert.is(__setMemoryRegion(vm, slot, 0, PAGE, PAGE, HVA), -EINVAL, `create of slot ${slot}`);
         assert.is(__deleteMemoryRegion(vm, slot), -EINVAL, `delete of slot ${slot}`);
       }
     });
@@ -141,7 +138,7 @@ export function setMemoryRegionSuite(name: string, create: Create): void {
     check("a move keeps size, hva and id", {}, (vm) => {
       addMemRegion(vm);
       setMemoryRegion(vm, MEM_REGION_SLOT, 0, 0, MEM_REGION_SIZE, HVA);
-      assert.equal(vm.slots(0), [region(MEM_REGION_SLOT, 0, 0, MEM_REGION_SIZE, HVA)]);
+      assert.equal(vm.slots(0), [memoryRegion(MEM_REGION_SLOT, 0, 0, MEM_REGION_SIZE, HVA)]);
       assert.is(vm.gpaToHva(MEM_REGION_GPA), HVA_BAD);
       assert.is(vm.gpaToHva(MEM_REGION_SIZE - 1), HVA + MEM_REGION_SIZE - 1);
     });
@@ -150,7 +147,7 @@ export function setMemoryRegionSuite(name: string, create: Create): void {
       addMemRegion(vm);
       let gpa = MEM_REGION_GPA;
       for (const pages of [1, -1, -2, 511, -511, 256]) {
-        gpa += pages * PAGE_SIZE;
+        gpa += pages * PAGE;
         assert.is(
           __setMemoryRegion(vm, MEM_REGION_SLOT, 0, gpa, MEM_REGION_SIZE, HVA),
           0,
@@ -164,12 +161,12 @@ export function setMemoryRegionSuite(name: string, create: Create): void {
 
     check("a move next to a neighbour is fine, a move into it EEXIST", {}, (vm) => {
       addMemRegion(vm);
-      setMemoryRegion(vm, 0, 0, 0, 4 * PAGE_SIZE, HVA);
-      const move = (gpa: number) => __setMemoryRegion(vm, 0, 0, gpa, 4 * PAGE_SIZE, HVA);
-      assert.is(move(MEM_REGION_GPA - 4 * PAGE_SIZE), 0);
-      assert.is(move(MEM_REGION_GPA - 3 * PAGE_SIZE), -EEXIST);
+      setMemoryRegion(vm, 0, 0, 0, 4 * PAGE, HVA);
+      const move = (gpa: number) => __setMemoryRegion(vm, 0, 0, gpa, 4 * PAGE, HVA);
+      assert.is(move(MEM_REGION_GPA - 4 * PAGE), 0);
+      assert.is(move(MEM_REGION_GPA - 3 * PAGE), -EEXIST);
       assert.is(move(MEM_REGION_GPA), -EEXIST);
-      assert.is(move(MEM_REGION_GPA + MEM_REGION_SIZE - PAGE_SIZE), -EEXIST);
+      assert.is(move(MEM_REGION_GPA + MEM_REGION_SIZE - PAGE), -EEXIST);
       assert.is(move(MEM_REGION_GPA + MEM_REGION_SIZE), 0);
     });
 
@@ -191,12 +188,12 @@ export function setMemoryRegionSuite(name: string, create: Create): void {
       const set = (gpa: number, size: number, hva: number) =>
         __setMemoryRegion(vm, MEM_REGION_SLOT, 0, gpa, size, hva);
       for (const gpa of [MEM_REGION_GPA, 0]) {
-        assert.is(set(gpa, MEM_REGION_SIZE - PAGE_SIZE, HVA), -EINVAL);
-        assert.is(set(gpa, MEM_REGION_SIZE + PAGE_SIZE, HVA), -EINVAL);
-        assert.is(set(gpa, MEM_REGION_SIZE, HVA + PAGE_SIZE), -EINVAL);
+        assert.is(set(gpa, MEM_REGION_SIZE - PAGE, HVA), -EINVAL);
+        assert.is(set(gpa, MEM_REGION_SIZE + PAGE, HVA), -EINVAL);
+        assert.is(set(gpa, MEM_REGION_SIZE, HVA + PAGE), -EINVAL);
       }
       deleteMemoryRegion(vm, MEM_REGION_SLOT);
-      assert.is(set(0, PAGE_SIZE, HVA + PAGE_SIZE), 0, "after a delete the id is free for anything");
+      assert.is(set(0, PAGE, HVA + PAGE), 0, "after a delete the id is free for anything");
     });
 
     check("the same region again is success and no change", {}, (vm) => {
@@ -224,10 +221,12 @@ export function setMemoryRegionSuite(name: string, create: Create): void {
       }
     });
 
-    check("the ioctl's own bytes are taken as well", {}, (vm) => {
-      const bytes = encodeMemoryRegion(region(MEM_REGION_SLOT, 1, MEM_REGION_GPA, MEM_REGION_SIZE, HVA));
+    check("the bytes of the ioctl's struct are accepted as well", {}, (vm) => {
+      const bytes = encodeUserspaceMemoryRegion(
+        memoryRegion(MEM_REGION_SLOT, 1, MEM_REGION_GPA, MEM_REGION_SIZE, HVA),
+      );
       vm.setUserMemoryRegion(bytes);
-      assert.equal(vm.slots(0), [region(MEM_REGION_SLOT, 1, MEM_REGION_GPA, MEM_REGION_SIZE, HVA)]);
+      assert.equal(vm.slots(0), [memoryRegion(MEM_REGION_SLOT, 1, MEM_REGION_GPA, MEM_REGION_SIZE, HVA)]);
       assert.is(
         errnoOf(() => vm.setUserMemoryRegion(bytes.subarray(0, 31))),
         -EFAULT,

@@ -1,15 +1,15 @@
 /**
- * Guest accesses of the recorder's kind, made through the engine's lookups. The recorder let KVM write its
- * wall clock to guest memory and then looked which pages of one host mapping, the arena, were read and
- * written (README of the vectors, "How a translation was observed"). Nothing is stored here: an access is the
- * list of host pages it reaches, and marks the pages dirty that it writes.
+ * Guest accesses as the recorder made them, through the engine's lookups. The recorder let KVM write its wall clock to
+ * guest memory and then checked which pages of one host mapping, the arena, were read and written (README of the
+ * vectors, "How a translation was observed"). Nothing is stored here: an access is the list of host pages that it
+ * reaches, and marks the pages dirty that it writes.
  */
 import { HVA_BAD, HVA_RO_BAD } from "memslots";
 
 const PAGE_BYTES = 0x1000n;
 const ARENA_START = 0x1000_0000_0000;
 const ARENA_BYTES = 2 ** 40;
-/** Where in a page the recorder probed it. */
+/** The offset at which the recorder probed a page. */
 const PROBE_OFFSET = 0x10n;
 const VERSION_BYTES = 4n;
 const CLOCK_BYTES = 12n;
@@ -32,7 +32,7 @@ export function arenaHva(offset: bigint): bigint {
   return BigInt.asUintN(64, BigInt(ARENA_START) + offset);
 }
 
-/** What KVM reaches when it writes its wall clock to `gpa`: kvm_write_wall_clock, copy by copy. */
+/** The pages that KVM reaches when it writes its wall clock to `gpa`: kvm_write_wall_clock, copy by copy. */
 export function writeWallClock(map: GuestMap, gpa: bigint): Access {
   const read = new Set<number>();
   const wrote = new Set<number>();
@@ -60,8 +60,7 @@ export function translate(map: GuestMap, gpa: bigint): { page: number | null; rp
 }
 
 /**
- * kvm_read_guest and kvm_write_guest: page by page up to the first that fails, what was done before stays
- * done.
+ * kvm_read_guest and kvm_write_guest: page by page up to the first that fails; the pages before it stay done.
  */
 function copy(gpa: bigint, bytes: bigint, piece: (gpa: number) => boolean): boolean {
   const end = gpa + bytes;
@@ -74,7 +73,7 @@ function copy(gpa: bigint, bytes: bigint, piece: (gpa: number) => boolean): bool
 
 function reach(hva: number, pages: Set<number>): boolean {
   if (hva === HVA_BAD || hva === HVA_RO_BAD) return false;
-  // A slot may map any user address; only in the arena is there memory, elsewhere the copy faults.
+  // A slot may map any user address. Only the arena has memory; elsewhere the copy faults.
   if (hva < ARENA_START || hva >= ARENA_START + ARENA_BYTES) return false;
   pages.add(Math.floor((hva - ARENA_START) / Number(PAGE_BYTES)));
   return true;

@@ -1,10 +1,9 @@
-/** Boots made by hand, as trace files, and their replay. */
+/** Handmade boots as trace files, and their replay. */
 import { MemslotEngine } from "memslots";
-import { type EngineClass, type Replay, replayTrace } from "../../src/cli/replay.js";
-import { readTrace } from "../../src/cli/trace.js";
+import { readTrace } from "../../src/cli/input.js";
+import { type EngineClass, type Replay, replayTrace } from "../../src/replay/replay.js";
+import { PAGE } from "./region.js";
 import { jsonlFile } from "./tempfile.js";
-
-export const PAGE = 0x1000;
 
 const HEADER = { machine: "m", blocks: { ram: "0x100000", rom: "0x10000" } };
 

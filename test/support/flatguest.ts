@@ -1,15 +1,15 @@
 /**
- * Guest memory as naive as can be: per address space one entry for each guest page, host memories as plain byte
- * arrays, every access one byte at a time. The oracle of the tests of guest memory.
+ * Naive guest memory: per address space one entry for each guest page, host memories as plain byte arrays, every access
+ * one byte at a time. It is the oracle of the tests of guest memory.
  */
-import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type MappedRegion } from "memslots";
+import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type Slot } from "memslots";
 
 export interface FlatPage {
   hva: number;
   flags: number;
 }
 
-/** What a byte of guest memory is to an access. */
+/** The kind of a byte of guest memory for an access. */
 export type FlatKind = "memory" | "no-slot" | "read-only" | "no-host";
 
 export class FlatGuest {
@@ -31,8 +31,8 @@ export class FlatGuest {
     }
   }
 
-  /** Take the layout over. */
-  paint(asId: number, slots: readonly MappedRegion[]): void {
+  /** Copy the layout of an engine. */
+  paint(asId: number, slots: readonly Slot[]): void {
     const pages = new Map<number, FlatPage>();
     for (const { guestPhysAddr, memorySize, userspaceAddr, flags } of slots) {
       for (let at = 0; at < memorySize; at += this.#pageBytes) {
@@ -70,7 +70,7 @@ export class FlatGuest {
     return done;
   }
 
-  /** What a typed access of `bytes` bytes meets. */
+  /** The hole that a typed access of `bytes` bytes meets. */
   access(asId: number, gpa: number, bytes: number, write: boolean): FlatKind | "crosses" {
     const done = this.reach(asId, gpa, bytes, write);
     if (done === bytes) return "memory";

@@ -1,25 +1,19 @@
 /**
- * What the behaviour suites need of an implementation, be it the model or the engine, and helpers in the
- * manner of the kernel's selftests: `setMemoryRegion` must succeed, `__setMemoryRegion` answers the errno.
+ * The interface of an implementation (model or engine) for the behaviour suites, and helpers after the kernel's
+ * selftests: `setMemoryRegion` must succeed, `__setMemoryRegion` returns the errno.
  */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { ERRNO, type ErrnoCode } from "../../src/errno.js";
+import { ERRNO, type ErrnoCode } from "../../src/kvm/errno.js";
+import type { Slot } from "../../src/kvm/region.js";
 import {
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
   KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
   type MemoryAttributes,
-  type MemoryRegion,
-  type MemoryRegion2,
-} from "../../src/uapi.js";
-
-export interface Mapping {
-  slot: number;
-  flags: number;
-  guestPhysAddr: number;
-  memorySize: number;
-  userspaceAddr: number;
-}
+  type UserspaceMemoryRegion,
+  type UserspaceMemoryRegion2,
+} from "../../src/kvm/uapi.js";
+import { type Address, deletion, memoryRegion } from "./region.js";
 
 export interface Reader {
   enter(): void;
@@ -34,9 +28,9 @@ export interface Reader {
 
 export interface Implementation {
   readonly publications: number;
-  setUserMemoryRegion(region: MemoryRegion | Uint8Array): unknown;
-  setUserMemoryRegion2(region: MemoryRegion2 | Uint8Array): unknown;
-  setUserMemoryRegionList(regions: readonly MemoryRegion[]): { generation: number };
+  setUserMemoryRegion(region: UserspaceMemoryRegion | Uint8Array): unknown;
+  setUserMemoryRegion2(region: UserspaceMemoryRegion2 | Uint8Array): unknown;
+  setUserMemoryRegionList(regions: readonly UserspaceMemoryRegion[]): { generation: number };
   createGuestMemfd(size: number | bigint, flags?: number | bigint): number;
   closeGuestMemfd(descriptor: number): unknown;
   setMemoryAttributes(attributes: MemoryAttributes): unknown;
@@ -49,11 +43,12 @@ export interface Implementation {
   gpaToHva(gpa: number, asId?: number): number;
   gpaToHvaRead(gpa: number, asId?: number): number;
   markDirty(gpa: number, asId?: number): unknown;
-  slots(asId?: number): Mapping[];
-  slot(slot: number): Mapping | undefined;
+  slots(asId?: number): Slot[];
+  slot(slot: number): Slot | undefined;
   generation(asId?: number): number;
   hvaToGpas(start: number, end: number): { slot: number; gpa: number; bytes: number }[];
   vcpu(options: { asId: number }): Reader;
+  synchronize?(): void;
   close(): unknown;
 }
 
@@ -64,13 +59,12 @@ export interface Options {
   maxListEntries?: number;
   pageShift?: number;
   maxPhysAddrBits?: number;
+  maxUserAddrBits?: number;
 }
 
 export type Create = (options: Options) => Promise<Implementation>;
 
 export type Check = (what: string, options: Options, body: (vm: Implementation) => void) => void;
-
-export const PAGE_SIZE = 4096;
 
 /** A uvu suite whose tests each get a new implementation and close it, failed or not. */
 export function behaviour(title: string, create: Create, register: (check: Check) => void): void {
@@ -86,21 +80,6 @@ export function behaviour(title: string, create: Create, register: (check: Check
     });
   });
   test.run();
-}
-
-export function slotNumber(asId: number, id: number): number {
-  return asId * 0x1_0000 + id;
-}
-
-export type Address = number | bigint;
-
-export function region(slot: number, flags: number, gpa: Address, size: Address, hva: Address): MemoryRegion {
-  return { slot, flags, guestPhysAddr: gpa, memorySize: size, userspaceAddr: hva };
-}
-
-/** An entry that deletes a slot; only the id counts. */
-export function deletion(slot: number): MemoryRegion {
-  return region(slot, 0, 0, 0, 0);
 }
 
 /** Errno of a call, 0 on success. Anything but a KvmError is a defect and goes on. */
@@ -122,7 +101,7 @@ export function __setMemoryRegion(
   size: Address,
   hva: Address,
 ): number {
-  return errnoOf(() => vm.setUserMemoryRegion(region(slot, flags, gpa, size, hva)));
+  return errnoOf(() => vm.setUserMemoryRegion(memoryRegion(slot, flags, gpa, size, hva)));
 }
 
 export function setMemoryRegion(
@@ -133,7 +112,7 @@ export function setMemoryRegion(
   size: Address,
   hva: Address,
 ): void {
-  vm.setUserMemoryRegion(region(slot, flags, gpa, size, hva));
+  vm.setUserMemoryRegion(memoryRegion(slot, flags, gpa, size, hva));
 }
 
 export function __deleteMemoryRegion(vm: Implementation, slot: number): number {
@@ -154,7 +133,7 @@ export function isKvmError(error: unknown): error is Error & Refused {
   return error instanceof Error && error.name === "KvmError";
 }
 
-/** uvu's assert.throws with a string is content with any error; this one wants this errno at this entry. */
+/** Assert this errno at this entry; uvu's assert.throws with a string accepts any error. */
 export function throwsErrno(call: () => unknown, code: ErrnoCode, index?: number): void {
   let thrown: unknown;
   try {
@@ -169,7 +148,7 @@ export function throwsErrno(call: () => unknown, code: ErrnoCode, index?: number
   assert.is(thrown.index, index, `entry of the list: ${thrown.message}`);
 }
 
-/** Wants a TypeError whose message names the field. */
+/** Assert a TypeError whose message names the field. */
 export function throwsTypeError(call: () => unknown, field: string): void {
   let thrown: unknown;
   try {
@@ -181,7 +160,7 @@ export function throwsTypeError(call: () => unknown, field: string): void {
   assert.ok(thrown.message.includes(field), `"${thrown.message}" does not name ${field}`);
 }
 
-/** From here on GET_DIRTY_LOG leaves the bits, so that a snapshot may look at them. */
+/** Make GET_DIRTY_LOG leave the bits, so that a snapshot may read them. */
 export function enableManualProtect(vm: Implementation): void {
   vm.enableCap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
 }

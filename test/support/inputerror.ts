@@ -1,9 +1,9 @@
 /**
- * Bad input must name file, line and reason. uvu's `throws` with a string would take any error for the right
- * one.
+ * Assertions of input errors: the error must name file, line and reason. uvu's `throws` with a string accepts any
+ * error.
  */
 import * as assert from "uvu/assert";
-import { InputError } from "../../src/cli/jsonl.js";
+import { InputError } from "../../src/trace/jsonl.js";
 
 export async function throwsInputError(
   read: () => Promise<unknown>,

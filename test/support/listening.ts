@@ -1,4 +1,4 @@
-/** A worker that is told of commits: it posts back what its listener was told of each, in order. */
+/** A worker that listens to commits and posts back the events of each, in order. */
 import { parentPort } from "node:worker_threads";
 import { deliver, type ListenerMessage } from "memslots/flatview";
 

@@ -1,20 +1,20 @@
 /**
- * Two implementations that are brought to a start layout together and then given a list, over and over: the
- * subject twice, so that one takes the list and the other its entries one by one.
+ * Lockstep: two implementations are brought to a start layout together and then given a list, over and over. The
+ * subject runs twice: one instance takes the list, the other its entries one by one.
  */
-import { KVM_MEM_LOG_DIRTY_PAGES, type MemoryRegion } from "../../src/uapi.js";
+import { KVM_MEM_LOG_DIRTY_PAGES, type UserspaceMemoryRegion } from "../../src/kvm/uapi.js";
 import { firstDifference } from "./difference.js";
 import {
   type Create,
-  deletion,
   enableManualProtect,
   errnoOf,
   type Implementation,
   isKvmError,
 } from "./implementation.js";
+import { deletion } from "./region.js";
 import { type Snapshot, snapshot, type Window } from "./snapshot.js";
 
-/** Three pages beyond the four, so that what sticks out is seen. */
+/** Three pages beyond the four, so that an overhang is seen. */
 const WINDOW: Window = { pageShift: 12, startGfn: 0, endGfn: 7, dirty: true };
 
 interface Refusal {
@@ -37,7 +37,7 @@ export class Lockstep {
   readonly #subject: Implementation;
   readonly #oracle: Implementation;
   readonly #singles: Implementation;
-  #start: readonly MemoryRegion[] | undefined;
+  #start: readonly UserspaceMemoryRegion[] | undefined;
   #before: Snapshot | undefined;
   #singlesAtStart = false;
 
@@ -53,8 +53,8 @@ export class Lockstep {
     return new Lockstep(await subject(options), await oracle(options), await subject(options));
   }
 
-  /** Gives the list to both and its entries to the third. @throws CaseError at the first difference */
-  run(start: readonly MemoryRegion[], entries: readonly MemoryRegion[]): void {
+  /** Apply the list to both and its entries to the third. @throws CaseError at the first difference */
+  run(start: readonly UserspaceMemoryRegion[], entries: readonly UserspaceMemoryRegion[]): void {
     const fail = (what: string): never => {
       throw new CaseError(`${what}\nstart ${JSON.stringify(start)}\nentries ${JSON.stringify(entries)}`);
     };
@@ -75,9 +75,9 @@ export class Lockstep {
     if (firstDifference(expected, this.#before)) this.#start = undefined;
   }
 
-  /** Whenever the entries succeed one by one, the list does too and maps the same. */
+  /** If the entries succeed one by one, the list succeeds and maps the same. */
   #oneByOne(
-    entries: readonly MemoryRegion[],
+    entries: readonly UserspaceMemoryRegion[],
     refusal: Refusal | undefined,
     fail: (what: string) => never,
   ): void {
@@ -92,7 +92,7 @@ export class Lockstep {
     if (difference) fail(difference);
   }
 
-  #goTo(start: readonly MemoryRegion[]): void {
+  #goTo(start: readonly UserspaceMemoryRegion[]): void {
     if (this.#start === start) return;
     for (const vm of [this.#subject, this.#oracle]) reset(vm, start);
     this.#start = start;
@@ -104,7 +104,7 @@ export class Lockstep {
 }
 
 /** An empty map first, so that no bitmap of an earlier case survives. */
-function reset(vm: Implementation, start: readonly MemoryRegion[]): void {
+function reset(vm: Implementation, start: readonly UserspaceMemoryRegion[]): void {
   vm.setUserMemoryRegionList(vm.slots(0).map(({ slot }) => deletion(slot)));
   vm.setUserMemoryRegionList(start);
   for (const { flags, guestPhysAddr, memorySize } of start) {
@@ -112,7 +112,7 @@ function reset(vm: Implementation, start: readonly MemoryRegion[]): void {
   }
 }
 
-function applyList(vm: Implementation, entries: readonly MemoryRegion[]): Refusal | undefined {
+function applyList(vm: Implementation, entries: readonly UserspaceMemoryRegion[]): Refusal | undefined {
   try {
     vm.setUserMemoryRegionList(entries);
     return undefined;

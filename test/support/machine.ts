@@ -1,10 +1,9 @@
 /**
- * A machine of the recorder: an engine of the size of a fresh KVM VM, driven by vector operations.
- * `execute` answers what the recorder would have noted: res, and what was seen where res is not all.
+ * A machine of the recorder: an engine of the size of a fresh KVM VM, driven by vector operations. `execute` returns
+ * the recorder's observations: res, and further fields of some operations.
  *
- * Two arguments of the ioctls have no counterpart here, because the engine takes no user pointers: an
- * unreadable struct is a Uint8Array that is too short, and for an unreadable or unwritable bitmap see the two
- * functions.
+ * Two arguments of the ioctls have no counterpart here, because the engine takes no user pointers. An unreadable struct
+ * is a Uint8Array that is too short. For an unreadable or unwritable bitmap see the two functions.
  */
 import {
   KVM_CAP_DIRTY_LOG_RING,
@@ -12,8 +11,10 @@ import {
   KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
   KVM_MEM_MAX_NR_PAGES,
   KvmError,
-  type MemoryRegion,
   MemslotEngine,
+  restoreEngine,
+  saveEngine,
+  type UserspaceMemoryRegion,
 } from "memslots";
 import { arenaHva, narrowed, translate, writeWallClock } from "./arena.js";
 import { bitmapOf, dirtyPages } from "./bitmap.js";
@@ -33,7 +34,7 @@ export type VectorOp = Record<string, unknown> & { op: string };
 export type Observed = Record<string, unknown>;
 
 export class VectorMachine {
-  readonly #engine: MemslotEngine;
+  #engine: MemslotEngine;
   readonly #viaList: boolean;
 
   private constructor(engine: MemslotEngine, viaList: boolean) {
@@ -41,7 +42,7 @@ export class VectorMachine {
     this.#viaList = viaList;
   }
 
-  /** `vcpus` are made at once; `spareVcpus` is how many more create_vcpu ops will ask for. */
+  /** @param vcpus are made at once @param spareVcpus number that create_vcpu operations will make later */
   static async create(vcpus: number, spareVcpus: number, viaList: boolean): Promise<VectorMachine> {
     const engine = await MemslotEngine.create({
       addressSpaces: 1,
@@ -57,6 +58,13 @@ export class VectorMachine {
 
   close(): void {
     this.#engine.close();
+  }
+
+  /** Go on with an engine that was saved and restored. Its vCPUs are gone; what they decided is not. */
+  async saveAndRestore(): Promise<void> {
+    const saved = saveEngine(this.#engine);
+    this.#engine.close();
+    this.#engine = await restoreEngine(saved);
   }
 
   execute(op: VectorOp): Observed {
@@ -103,10 +111,7 @@ export class VectorMachine {
     else this.#engine.enableCap({ cap, flags: op.cap_flags as number, args: [arg0] });
   }
 
-  /**
-   * KVM fills the user's bitmap last: when that faults, the bits have been taken out of the slot all the
-   * same.
-   */
+  /** KVM fills the user's bitmap last: if that faults, the bits are already taken out of the slot. */
   #getDirtyLog(op: VectorOp): Observed {
     let bitmap: Uint8Array = new Uint8Array(0);
     const { res } = answered(() => {
@@ -117,10 +122,7 @@ export class VectorMachine {
     return { res, bytes: bitmap.length, dirty: dirtyPages(bitmap) };
   }
 
-  /**
-   * KVM copies the user's bitmap in after its own checks: an empty one in its place answers these and clears
-   * nothing.
-   */
+  /** KVM copies the user's bitmap after its checks: an empty one passes the same checks and clears nothing. */
   #clearDirtyLog(op: VectorOp): Observed {
     const pages = op.num_pages as number;
     const bad = op.bitmap === "badptr";
@@ -141,7 +143,7 @@ export class VectorMachine {
   }
 }
 
-/** The answer of an ioctl. */
+/** The result of an ioctl. */
 function answered(ioctl: () => unknown): { res: number } {
   try {
     ioctl();
@@ -152,7 +154,7 @@ function answered(ioctl: () => unknown): { res: number } {
   }
 }
 
-function structOf(op: VectorOp): MemoryRegion | Uint8Array {
+function structOf(op: VectorOp): UserspaceMemoryRegion | Uint8Array {
   if (op.arg === "badptr") return new Uint8Array(0);
   return {
     slot: op.slot as number,

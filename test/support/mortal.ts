@@ -1,14 +1,19 @@
 /**
- * A core that dies on demand: the built wasm, instrumented so that each store calls out first. The call may
- * throw, which ends the wasm function right there, as a killed thread ends: lock held, notebook half-written;
- * or let another thread's work happen just then.
+ * A core that dies on demand: the built wasm, instrumented so that each store calls out first. The call may throw,
+ * which ends the wasm function at once, as a killed thread ends: lock held, notebook half written. Or it may do another
+ * thread's work at that moment.
  */
 import { readFileSync } from "node:fs";
 import binaryen from "assemblyscript/binaryen";
-import type { EngineHandle } from "memslots";
-import type { EngineExports } from "../../src/layout.js";
+import type { EngineHandle, MemslotEngine, Slot } from "memslots";
+import type { EngineExports } from "../../src/core/exports.js";
+import { REGION_BYTES } from "../../src/core/layout.js";
+import { encodeUserspaceMemoryRegion } from "../../src/kvm/uapi.js";
 
-/** Thrown at the store that the thread does not live to see. */
+/** Token of the thread that dies; `engine.reap(OWNER)` frees what it held. */
+export const OWNER = 1000;
+
+/** Thrown at the store at which the thread dies. */
 export class Death extends Error {}
 
 /** Instrumented exports over the memory of an engine. */
@@ -16,7 +21,7 @@ export interface MortalEngine {
   readonly wasm: EngineExports;
   /** Stores so far. */
   readonly stores: number;
-  /** Die before the `store`-th store from now on, counted from 1; 0 lives. */
+  /** Die before the `store`-th store from now on, counted from 1; 0: do not die. */
   dieAt(store: number): void;
   /** Do `work` before the `store`-th store from now on, as if another thread did it. */
   interruptAt(store: number, work: () => void): void;
@@ -80,4 +85,23 @@ export function mortal({ memory }: EngineHandle): MortalEngine {
       end = work;
     },
   };
+}
+
+/** Run `work`; true if it died. */
+export function dies(work: () => unknown): boolean {
+  try {
+    work();
+    return false;
+  } catch (error) {
+    if (error instanceof Death) return true;
+    throw error;
+  }
+}
+
+/** Write a list where commitList reads it, as the facade does. The writer lock is held. */
+export function stageRegions(engine: MemslotEngine, { wasm }: MortalEngine, list: readonly Slot[]): void {
+  const staging = wasm.stageList(engine.base, list.length);
+  const bytes = new Uint8Array(engine.memory.buffer);
+  for (const [i, entry] of list.entries())
+    bytes.set(encodeUserspaceMemoryRegion(entry), staging + i * REGION_BYTES);
 }

@@ -1,4 +1,4 @@
-/** A read section that stays open over a change, and must not notice. */
+/** A read section that stays open over a change and must not notice it. */
 import { firstDifference } from "./difference.js";
 import type { Implementation, Reader } from "./implementation.js";
 import { gfnsOf, type Lookups, lookUp, type Window } from "./snapshot.js";
@@ -17,12 +17,12 @@ export class OpenSection {
     this.#before = lookUp(this.#vcpu, this.#gfns, this.#pageShift);
   }
 
-  /** What the section answers otherwise than at its beginning, if anything. */
+  /** The first lookup of the section whose result differs from that at its beginning, if any. */
   difference(): string | undefined {
     return firstDifference(lookUp(this.#vcpu, this.#gfns, this.#pageShift), this.#before, "section");
   }
 
-  /** A guest write that goes by the layout of the section, whatever has become of it. */
+  /** A guest write through the layout of the section, even if it was replaced. */
   markDirty(gpa: number): void {
     this.#vcpu.markDirty(gpa);
   }

@@ -1,4 +1,4 @@
-/** Seeded random numbers (mulberry32), so that a failing run can be had again from its seed. */
+/** Seeded random numbers (mulberry32), so that a failing run can be repeated from its seed. */
 export interface Random {
   /** In [0, 1). */
   next(): number;

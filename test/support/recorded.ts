@@ -1,8 +1,8 @@
-/** The recorded boots as layouts: what was mapped after each commit, as a FlatView of block names. */
+/** The recorded boots as layouts: the map after each commit, as a FlatView of block names. */
 import { readdirSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { FlatView, MemoryRegion } from "memslots/flatview";
-import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from "../../src/uapi.js";
+import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from "../../src/kvm/uapi.js";
 
 const FOLDER = new URL("../traces/qemu/", import.meta.url);
 

@@ -1,7 +1,6 @@
 /**
- * An engine in a worker thread, driven from the test one step at a time: the worker runs a function body that
- * it is handed, so that a test reads top to bottom. Nothing waits by time; a watchdog ends a worker that does
- * not answer.
+ * An engine in a worker thread that a test drives one step at a time. The worker runs the function bodies that the test
+ * passes, so a test reads from top to bottom. Nothing waits by time; a watchdog ends a worker that does not respond.
  */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
@@ -9,8 +8,10 @@ import type { EngineHandle, MemslotEngine, Vcpu } from "memslots";
 
 const WATCHDOG_MS = 20_000;
 
-/** What a step sees: the worker's engine, and a place for what later steps need. */
+/** The scope of a step: the worker's engine, and values for later steps. */
 export interface RemoteScope {
+  /** The package, because a step has none of the test's imports. */
+  memslots: typeof import("memslots");
   engine: MemslotEngine;
   vcpu: Vcpu;
   /** A word shared with the test. */
@@ -32,9 +33,9 @@ export interface Remote {
 
 const SOURCE = `
 const { parentPort, workerData } = require("node:worker_threads");
-const ready = import("memslots").then(async ({ MemslotEngine }) => {
-  const engine = await MemslotEngine.attach(workerData.handle);
-  return { engine, vcpu: engine.vcpu(), word: workerData.word };
+const ready = import("memslots").then(async (memslots) => {
+  const engine = await memslots.MemslotEngine.attach(workerData.handle);
+  return { memslots, engine, vcpu: engine.vcpu(), word: workerData.word };
 });
 parentPort.on("message", async ({ id, step }) => {
   try {
@@ -60,7 +61,7 @@ export async function remote(handleFor: (worker: Worker) => EngineHandle): Promi
   start.postMessage({ handle: handleFor(start), word });
   let next = 0;
   const post = (step: (scope: RemoteScope) => unknown) => {
-    // The compiler's helper for names is not there in the worker.
+    // The worker lacks the compiler's helper for names.
     const text = `(scope) => { const __name = (f) => f; return (${step.toString()})(scope); }`;
     start.postMessage({ id: ++next, step: text });
     return next;

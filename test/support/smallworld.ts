@@ -1,9 +1,6 @@
-/**
- * Everything there is with four pages and three slots: ranges, layouts, and alphabets of updates to make
- * lists of.
- */
-import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type MemoryRegion } from "../../src/uapi.js";
-import { deletion, PAGE_SIZE, region } from "./implementation.js";
+/** A small world of four pages and three slots: all ranges, all layouts, and alphabets of updates for lists. */
+import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type UserspaceMemoryRegion } from "../../src/kvm/uapi.js";
+import { deletion, memoryRegion, PAGE } from "./region.js";
 
 export const PAGES = 4;
 export const IDS = [0, 1, 2];
@@ -18,17 +15,14 @@ const RANGES: Range[] = Array.from({ length: PAGES }, (_, start) =>
   Array.from({ length: PAGES - start }, (_, more): Range => [start, start + more + 1]),
 ).flat();
 
-/** Host memory of a slot is its own, eight pages apart, so that a translation tells the slot. */
-function slotAt(id: number, [startGfn, endGfn]: Range, flags = 0, hvaPage = 8 * id): MemoryRegion {
-  const size = (endGfn - startGfn) * PAGE_SIZE;
-  return region(id, flags, startGfn * PAGE_SIZE, size, hvaPage * PAGE_SIZE);
+/** Each slot has separate host memory, eight pages apart, so that a translation identifies the slot. */
+function slotAt(id: number, [startGfn, endGfn]: Range, flags = 0, hvaPage = 8 * id): UserspaceMemoryRegion {
+  const size = (endGfn - startGfn) * PAGE;
+  return memoryRegion(id, flags, startGfn * PAGE, size, hvaPage * PAGE);
 }
 
-/**
- * Every entry that there is for a slot: delete, each range with and without LOG, and what a live slot
- * refuses.
- */
-export const ENTRIES: MemoryRegion[] = IDS.flatMap((id) => [
+/** Every entry for a slot: delete, each range with and without LOG, and updates that a live slot refuses. */
+export const ENTRIES: UserspaceMemoryRegion[] = IDS.flatMap((id) => [
   deletion(id),
   ...RANGES.flatMap((range) => [slotAt(id, range), slotAt(id, range, LOG)]),
   slotAt(id, [0, 1], KVM_MEM_READONLY),
@@ -36,8 +30,8 @@ export const ENTRIES: MemoryRegion[] = IDS.flatMap((id) => [
   { ...slotAt(id, [0, 1]), guestPhysAddr: 2 ** 52 },
 ]);
 
-/** The few of them that longer lists are made of. */
-export const FEW_ENTRIES: MemoryRegion[] = IDS.flatMap((id) => [
+/** The few of them for longer lists. */
+export const FEW_ENTRIES: UserspaceMemoryRegion[] = IDS.flatMap((id) => [
   deletion(id),
   slotAt(id, [0, 1], LOG),
   slotAt(id, [1, 2], LOG),
@@ -58,16 +52,16 @@ function placements(from: number, ids: readonly number[]): Map<number, Range>[] 
 }
 
 /** Every layout with every choice of flags. */
-export const LAYOUTS: MemoryRegion[][] = placements(0, IDS).flatMap((placement) =>
-  [...placement].reduce<MemoryRegion[][]>(
+export const LAYOUTS: UserspaceMemoryRegion[][] = placements(0, IDS).flatMap((placement) =>
+  [...placement].reduce<UserspaceMemoryRegion[][]>(
     (layouts, [id, range]) =>
       layouts.flatMap((layout) => FLAGS.map((flags) => [...layout, slotAt(id, range, flags)])),
     [[]],
   ),
 );
 
-/** Layouts that are unlike each other: empty, full, holes, neighbours in either order of ids. */
-export const FEW_LAYOUTS: MemoryRegion[][] = [
+/** Layouts that differ much: empty, full, holes, neighbours in either order of ids. */
+export const FEW_LAYOUTS: UserspaceMemoryRegion[][] = [
   [],
   [slotAt(0, [0, 4], LOG)],
   [slotAt(0, [0, 2], LOG), slotAt(1, [2, 4])],

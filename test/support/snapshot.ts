@@ -1,24 +1,25 @@
 /**
- * Everything that an implementation lets see of its state, for comparison before and after, or of two
- * implementations: every lookup of every page of a window in every address space, the slots, dirty bits,
- * generations.
+ * Snapshot: the observable state of an implementation, for comparison before and after, or of two implementations. It
+ * has every lookup of every page of a window in every address space, the slots, dirty bits, generations.
  */
-import { KVM_CAP_MULTI_ADDRESS_SPACE, KVM_MEM_LOG_DIRTY_PAGES } from "../../src/uapi.js";
-import type { Implementation, Mapping, Reader } from "./implementation.js";
 
-/** Pages [startGfn, endGfn) and whatever further pages are of interest. */
+import type { Slot } from "../../src/kvm/region.js";
+import { KVM_CAP_MULTI_ADDRESS_SPACE, KVM_MEM_LOG_DIRTY_PAGES } from "../../src/kvm/uapi.js";
+import type { Implementation, Reader } from "./implementation.js";
+
+/** Pages [startGfn, endGfn), and optionally further ones. */
 export interface Window {
   pageShift: number;
   startGfn: number;
   endGfn: number;
-  /** Look around the edges of this many slots too, wherever they lie: of all, or of others at each turn. */
+  /** Compare the edges of this many slots too, wherever they lie: of all, or of other slots at each turn. */
   edges?: number;
   turn?: number;
   /** Dirty bits too. Reading them consumes them unless manual protect is enabled. */
   dirty: boolean;
 }
 
-/** What a reader finds, address by address. */
+/** Results of a reader's lookups, address by address. */
 export interface Lookups {
   gpas: number[];
   write: number[];
@@ -29,9 +30,9 @@ export interface Lookups {
 
 interface AddressSpaceSnapshot {
   generation: number;
-  slots: Mapping[];
+  slots: Slot[];
   /** The same slots, asked for one by one. */
-  bySlot: (Mapping | undefined)[];
+  bySlot: (Slot | undefined)[];
   lookups: Lookups;
   oneShot: number[];
 }
@@ -43,7 +44,7 @@ export interface Snapshot {
 }
 
 export function snapshot(vm: Implementation, window: Window): Snapshot {
-  const asIds = [...Array(vm.checkExtension(KVM_CAP_MULTI_ADDRESS_SPACE)).keys()];
+  const asIds = [...Array(vm.checkExtension(KVM_CAP_MULTI_ADDRESS_SPACE) || 1).keys()];
   const addressSpaces = asIds.map((asId) => snapshotAddressSpace(vm, asId, window));
   const logging = addressSpaces
     .flatMap(({ slots }) => slots)
@@ -77,7 +78,7 @@ function snapshotAddressSpace(vm: Implementation, asId: number, window: Window):
   const lookups = lookUp(vcpu, gfns, window.pageShift);
   vcpu.exit();
   vcpu.release();
-  // The last byte of a page must go the same way as its first one.
+  // The last byte of a page must translate as its first one.
   const lastByte = 2 ** window.pageShift - 1;
   const oneShot = lookups.gpas.flatMap((gpa) => [
     vm.gpaToHva(gpa, asId),
@@ -87,8 +88,8 @@ function snapshotAddressSpace(vm: Implementation, asId: number, window: Window):
   return { generation: vm.generation(asId), slots, bySlot, lookups, oneShot };
 }
 
-/** Frames of a window, ascending, and around the edges of slots if it asks for them. */
-export function gfnsOf(slots: readonly Mapping[], window: Window): number[] {
+/** Frames of a window, ascending, and around the edges of slots if the window has them. */
+export function gfnsOf(slots: readonly Slot[], window: Window): number[] {
   const gfns = new Set<number>();
   for (let gfn = window.startGfn; gfn < window.endGfn; gfn++) gfns.add(gfn);
   if (window.edges) {

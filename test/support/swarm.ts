@@ -1,21 +1,22 @@
-/** Random operations for a differential run, mostly such that something comes of them. */
-import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type MemoryRegion } from "../../src/uapi.js";
-import { deletion, type Mapping, region, slotNumber } from "./implementation.js";
+/** Random operations for a differential run, most of which succeed. */
+import type { Slot } from "../../src/kvm/region.js";
+import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type UserspaceMemoryRegion } from "../../src/kvm/uapi.js";
 import type { Random } from "./random.js";
+import { deletion, memoryRegion, slotNumber } from "./region.js";
 import type { Kind, Shape } from "./swarmshape.js";
 
 export type Op =
-  | { op: "set" | "set2"; region: MemoryRegion; form: "number" | "bigint" | "bytes" }
-  | { op: "list"; regions: MemoryRegion[] }
+  | { op: "set" | "set2"; region: UserspaceMemoryRegion; form: "number" | "bigint" | "bytes" }
+  | { op: "list"; regions: UserspaceMemoryRegion[] }
   | { op: "getDirtyLog"; slot: number }
   | { op: "clearDirtyLog"; slot: number; firstPage: number; numPages: number; pages: number[] }
   | { op: "manualProtect"; arg: number }
   | { op: "markDirty"; gpa: number; asId: number }
   | { op: "hvaToGpas"; start: number; end: number };
 
-/** What the generator may look at. */
+/** The state that the generator may read. */
 interface View {
-  slots(asId?: number): Mapping[];
+  slots(asId?: number): Slot[];
 }
 
 export class Swarm {
@@ -92,13 +93,13 @@ export class Swarm {
     return Math.max(0, this.shape.startGfn - 1 + this.#random.int(this.shape.windowPages + 2));
   }
 
-  #live(): Mapping | undefined {
+  #live(): Slot | undefined {
     const slots = this.#view.slots(this.#asId());
     return slots.length > 0 ? this.#random.pick(slots) : undefined;
   }
 
-  /** Mostly a slot whose dirty log can be had. */
-  #logging(): Mapping | undefined {
+  /** Mostly a slot with a dirty log. */
+  #logging(): Slot | undefined {
     const slots = this.#view.slots(this.#asId()).filter(({ flags }) => flags & KVM_MEM_LOG_DIRTY_PAGES);
     return slots.length > 0 && this.#random.chance(0.9) ? this.#random.pick(slots) : undefined;
   }
@@ -108,22 +109,22 @@ export class Swarm {
     return readonly | (this.#random.chance(this.shape.logging) ? KVM_MEM_LOG_DIRTY_PAGES : 0);
   }
 
-  #region(): MemoryRegion {
+  #region(): UserspaceMemoryRegion {
     const live = this.#random.chance(0.6) ? this.#live() : undefined;
     const drawn = live ? this.#change(live) : this.#create(this.#slot());
     return this.#random.chance(this.shape.spoil) ? this.#spoilt(drawn) : drawn;
   }
 
-  #create(slot: number): MemoryRegion {
+  #create(slot: number): UserspaceMemoryRegion {
     const npages = 1 + this.#random.int(Math.min(this.shape.windowPages, this.#random.pick([2, 4, 300])));
     const hva = this.#random.int(this.shape.hvaPages) * this.#pageSize;
-    return region(slot, this.#flags(), this.#gfn() * this.#pageSize, npages * this.#pageSize, hva);
+    return memoryRegion(slot, this.#flags(), this.#gfn() * this.#pageSize, npages * this.#pageSize, hva);
   }
 
-  #change(live: Mapping): MemoryRegion {
+  #change(live: Slot): UserspaceMemoryRegion {
     const moved = { ...live, guestPhysAddr: this.#gfn() * this.#pageSize };
     const nudge = this.#random.pick([-2, -1, 1, 2]) * this.#pageSize;
-    return this.#random.pick<MemoryRegion>([
+    return this.#random.pick<UserspaceMemoryRegion>([
       deletion(live.slot),
       live,
       moved,
@@ -136,9 +137,9 @@ export class Swarm {
     ]);
   }
 
-  #spoilt(good: MemoryRegion): MemoryRegion {
+  #spoilt(good: UserspaceMemoryRegion): UserspaceMemoryRegion {
     const end = 2 ** this.shape.options.maxPhysAddrBits;
-    return this.#random.pick<MemoryRegion>([
+    return this.#random.pick<UserspaceMemoryRegion>([
       { ...good, flags: 2 ** (2 + this.#random.int(30)) },
       { ...good, guestPhysAddr: BigInt(good.guestPhysAddr) + 1n },
       { ...good, memorySize: BigInt(good.memorySize) + 1n },
@@ -152,7 +153,7 @@ export class Swarm {
     ]);
   }
 
-  #list(): MemoryRegion[] {
+  #list(): UserspaceMemoryRegion[] {
     const length = this.#random.int(this.shape.listLength + 1);
     const draw = this.#random.pick([
       () => Array.from({ length }, () => this.#region()),
@@ -165,7 +166,7 @@ export class Swarm {
   }
 
   /** A list whose fault shows in its final layout alone. */
-  #reachTooHigh(entries: MemoryRegion[]): MemoryRegion[] {
+  #reachTooHigh(entries: UserspaceMemoryRegion[]): UserspaceMemoryRegion[] {
     const end = 2 ** this.shape.options.maxPhysAddrBits;
     const high = {
       ...(this.#live() ?? this.#create(this.#slot())),
@@ -176,10 +177,10 @@ export class Swarm {
   }
 
   /** Slots are deleted and created anew over the same pages, in any order: full of transient overlap. */
-  #relayout(length: number): MemoryRegion[] {
+  #relayout(length: number): UserspaceMemoryRegion[] {
     const gone = new Set(Array.from({ length }, () => this.#live()).filter((slot) => slot !== undefined));
     const places = [...gone].map(({ slot, guestPhysAddr }) => ({ slot, guestPhysAddr }));
-    const entries = [...gone].flatMap((slot): MemoryRegion[] => [
+    const entries = [...gone].flatMap((slot): UserspaceMemoryRegion[] => [
       deletion(slot.slot),
       {
         ...(this.#random.chance(0.5) ? slot : this.#create(slot.slot)),
@@ -192,13 +193,13 @@ export class Swarm {
   }
 
   /** Each slot of one address space moves to where the next one was. */
-  #rotation(): MemoryRegion[] {
+  #rotation(): UserspaceMemoryRegion[] {
     const slots = this.#view.slots(this.#asId());
     return slots.map((slot, i) => ({ ...slot, guestPhysAddr: slots[(i + 1) % slots.length]!.guestPhysAddr }));
   }
 
-  /** Neighbours all go, or all move by the same way: what empties and fills whole chunks of an index. */
-  #sweep(length: number): MemoryRegion[] {
+  /** Neighbours all go, or all move by the same distance, which empties and fills whole chunks of an index. */
+  #sweep(length: number): UserspaceMemoryRegion[] {
     const slots = this.#view.slots(this.#asId());
     const first = this.#random.int(slots.length);
     const swept = slots.slice(first, first + length);

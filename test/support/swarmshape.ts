@@ -1,6 +1,6 @@
 /**
- * What one differential run is like (swarm testing): some kinds of operation are off, others frequent; ids
- * come from a small hot pool or from all; addresses from a window that is tight or wide.
+ * The shape of one differential run (swarm testing): some kinds of operation are off, others frequent; ids come from a
+ * small hot pool or from all; addresses come from a tight or a wide window.
  */
 import type { Options } from "./implementation.js";
 import type { Random } from "./random.js";
@@ -20,7 +20,10 @@ export const KINDS = [
 
 export interface Shape {
   options: Required<
-    Pick<Options, "addressSpaces" | "maxSlots" | "maxListEntries" | "pageShift" | "maxPhysAddrBits">
+    Pick<
+      Options,
+      "addressSpaces" | "maxSlots" | "maxListEntries" | "pageShift" | "maxPhysAddrBits" | "maxUserAddrBits"
+    >
   >;
   ids: number[];
   /** Slots per address space to begin with, so that an index has more than one chunk. */
@@ -30,13 +33,13 @@ export interface Shape {
   hvaPages: number;
   /** Odds that a new slot keeps a dirty log. */
   logging: number;
-  /** Odds that a field is given a value that KVM refuses. */
+  /** Odds that a field gets a value that KVM refuses. */
   spoil: number;
   listLength: number;
   weights: Map<Kind, number>;
   /** Odds that a read section stays open over an operation. */
   openSection: number;
-  /** Manual protect stays enabled, so that every step can look at all dirty bits. */
+  /** Manual protect stays enabled, so that every step can read all dirty bits. */
   observeDirty: boolean;
 }
 
@@ -52,6 +55,7 @@ export function drawShape(random: Random): Shape {
   );
   weights.set(random.pick(["set", "list"]), 1);
   const maxPhysAddrBits = random.pick([pageShift + 13, 46, 52]);
+  const maxUserAddrBits = random.pick([47, 48, 52]);
   const gfnEnd = 2 ** (maxPhysAddrBits - pageShift);
   const observeDirty = random.chance(0.7);
   if (observeDirty) weights.set("manualProtect", 0);
@@ -62,6 +66,7 @@ export function drawShape(random: Random): Shape {
       maxListEntries: crowded ? 512 : random.pick([1, 2, 8, 64]),
       pageShift,
       maxPhysAddrBits,
+      maxUserAddrBits,
     },
     ids: [...Array(hot ? Math.min(maxSlots, 2 + random.int(6)) : maxSlots).keys()],
     populate: crowded ? 100 + random.int(350) : 0,

@@ -7,14 +7,14 @@ const directory = mkdtempSync(join(tmpdir(), "memslots-test-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 let files = 0;
 
-/** Write a file of its own name. @returns its path. */
+/** Write a file under a unique name. @returns its path */
 export function tempFile(extension: string, content: string | Uint8Array): string {
   const path = join(directory, `${files++}.${extension}`);
   writeFileSync(path, content);
   return path;
 }
 
-/** A file of JSON lines; a string stands for itself, so that a line can be broken. */
+/** A file of JSON lines. A string is written unchanged, so that a line can be broken. */
 export function jsonlFile(lines: readonly (string | object)[]): string {
   const texts = lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line)));
   return tempFile("jsonl", `${texts.join("\n")}\n`);

@@ -1,6 +1,4 @@
-/**
- * A worker from a TypeScript file: a worker thread of Node 20 does not inherit the loader of the main thread.
- */
+/** A worker from a TypeScript file. A worker thread of Node 20 does not inherit the loader of the main thread. */
 import { Worker } from "node:worker_threads";
 
 export function tsWorker(file: URL): Worker {

@@ -1,10 +1,11 @@
 /**
- * Conformance vectors: what a real KVM answered, operation by operation. A line with `seq` opens a sequence,
- * a fresh VM; the op lines up to the next one belong to it. An op holds its arguments and what was observed.
- * readVectors checks that both are there and of their types, so that replaying compares what was recorded and
- * never a field that is missing on both sides.
+ * Conformance vectors: the recorded results of a real KVM, operation by operation. A line with `seq` opens a sequence,
+ * a fresh VM; the op lines up to the next one belong to it. An op holds its arguments and the observations. readVectors
+ * checks that both are present and of their types, so that a replay never compares a field that is missing on both
+ * sides.
  */
-import { InputError, type JsonLine, readJsonLines } from "../../src/cli/jsonl.js";
+import { readJsonLines } from "../../src/cli/input.js";
+import { InputError, type JsonLine } from "../../src/trace/jsonl.js";
 import { type Observed, VectorMachine, type VectorOp } from "./machine.js";
 
 export type { VectorOp } from "./machine.js";
@@ -41,29 +42,31 @@ export async function* readVectors(file: string): AsyncGenerator<VectorSequence>
   yield sequence;
 }
 
-/** Run a sequence on a fresh engine. @returns the ops whose observations are not those recorded. */
+/**
+ * Run a sequence on a fresh engine; with `saveEvery`, save and restore the engine after so many ops.
+ * @returns the ops whose observations are not those recorded.
+ */
 export async function replaySequence(
   { header, ops }: VectorSequence,
-  options: { viaList: boolean },
+  options: { viaList: boolean; saveEvery?: number },
 ): Promise<Difference[]> {
   const spareVcpus = ops.filter(({ op }) => op === "create_vcpu").length;
   const machine = await VectorMachine.create(header.vcpus, spareVcpus, options.viaList);
   const differences: Difference[] = [];
   try {
-    ops.forEach((op, index) => {
+    for (const [index, op] of ops.entries()) {
       const observed = observe(machine, op);
       if (differs(op, observed)) differences.push({ index, op, observed });
-    });
+      if (options.saveEvery !== undefined && (index + 1) % options.saveEvery === 0)
+        await machine.saveAndRestore();
+    }
   } finally {
     machine.close();
   }
   return differences;
 }
 
-/**
- * An engine that throws anything but KVM's refusal has answered, wrongly; the sequence goes on to show what
- * of it works.
- */
+/** Any other error than KVM's refusal counts as a wrong result; the sequence goes on. */
 function observe(machine: VectorMachine, op: VectorOp): Observed {
   try {
     return machine.execute(op);

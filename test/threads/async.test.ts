@@ -1,11 +1,12 @@
 /** The forms that do not sleep ask and hold vCPUs as well as those that do. */
-import { KvmError, MemslotEngine } from "memslots";
+import { KvmError, KVM_MEM_LOG_DIRTY_PAGES as LOG, MemslotEngine, superviseWorker } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { checkInvariants } from "../support/invariants.js";
+import { deletion, region } from "../support/region.js";
 import { type Remote, remote } from "../support/remote.js";
 
-const SLOT = { slot: 0, flags: 0, guestPhysAddr: 0, memorySize: 0x10000, userspaceAddr: 0x100000 };
+const SLOT = region(0, 0, 16, 256);
 const moved = (gpa: number) => [{ ...SLOT, guestPhysAddr: gpa }];
 
 interface World {
@@ -16,7 +17,7 @@ interface World {
 async function world(workers: number): Promise<World> {
   const engine = await MemslotEngine.create();
   engine.setUserMemoryRegion(SLOT);
-  const started = Array.from({ length: workers }, () => remote((worker) => engine.superviseWorker(worker)));
+  const started = Array.from({ length: workers }, () => remote((worker) => superviseWorker(engine, worker)));
   return { engine, workers: await Promise.all(started) };
 }
 
@@ -36,7 +37,7 @@ for (const [name, call] of Object.entries({
   },
   pause: (engine: MemslotEngine) => engine.pauseVcpusAsync().then(() => engine.resumeVcpus()),
 })) {
-  test(`${name}: a vCPU that leaves when it is asked to is asked to`, async () => {
+  test(`${name}: asks a vCPU in a section to leave, and goes on when it has`, async () => {
     const all = await world(1);
     const [worker] = all.workers as [Remote];
     const left = worker.run(({ vcpu, word }) => {
@@ -53,16 +54,15 @@ for (const [name, call] of Object.entries({
   });
 }
 
-test("takeDirty: a vCPU of another thread writes on in the old layout, and is in the log", async () => {
+test("takeDirty: the log has what a vCPU of another thread still writes in the old layout", async () => {
   const engine = await MemslotEngine.create();
-  engine.setUserMemoryRegion({ ...SLOT, flags: 1 });
-  const worker = await remote((thread) => engine.superviseWorker(thread));
+  engine.setUserMemoryRegion({ ...SLOT, flags: LOG });
+  const worker = await remote((thread) => superviseWorker(engine, thread));
   await worker.run(({ vcpu }) => {
     vcpu.enter();
     vcpu.markDirty(0x1000);
   });
-  const gone = { ...SLOT, memorySize: 0 };
-  const commit = engine.setUserMemoryRegionListAsync([gone], { takeDirty: true });
+  const commit = engine.setUserMemoryRegionListAsync([deletion(0)], { takeDirty: true });
   assert.is(engine.slot(0), undefined, "published");
   await worker.run(({ vcpu }) => vcpu.markDirty(0x3000));
   await worker.run(({ vcpu }) => {
@@ -80,10 +80,10 @@ test("takeDirty: a vCPU of another thread writes on in the old layout, and is in
   await end({ engine, workers: [worker] });
 });
 
-test("takeDirty: its thread is killed between two looks; the map and the dirty pages that stay go on", async () => {
+test("takeDirty: a thread killed while it waits leaves the map and the mapped dirty pages intact", async () => {
   const engine = await MemslotEngine.create();
-  engine.setUserMemoryRegion({ ...SLOT, flags: 1 });
-  const worker = await remote((thread) => engine.superviseWorker(thread));
+  engine.setUserMemoryRegion({ ...SLOT, flags: LOG });
+  const worker = await remote((thread) => superviseWorker(engine, thread));
   worker.start(({ engine: there, vcpu, word }) => {
     vcpu.enter();
     vcpu.markDirty(0x1000);
@@ -107,7 +107,7 @@ test("takeDirty: its thread is killed between two looks; the map and the dirty p
   checkInvariants(engine);
 });
 
-test("a pause keeps the gate closed between its looks", async () => {
+test("a pause keeps the gate closed while it waits", async () => {
   const all = await world(2);
   const [inside, outside] = all.workers as [Remote, Remote];
   const { engine } = all;

@@ -1,14 +1,14 @@
 /**
  * Windows and slots as a vCPU in another thread sees them. Two places change roles with each commit: one is
- * RAM, the other a device's, and both tell the number of the commit. In one section a vCPU may see the pair of
+ * RAM, the other a device's, and both show the number of the commit. In one section a vCPU may see the pair of
  * any one commit, and nothing else.
  */
-import { MemslotEngine } from "memslots";
+import { MemslotEngine, superviseWorker } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { deletion, PAGE, region } from "../support/region.js";
 import { type Remote, remote } from "../support/remote.js";
 
-const PAGE = 4096;
 /** Changes that the vCPU is to see, and commits after which it is taken for stuck. */
 const CHANGES = 30;
 const COMMITS_MAX = 1_000_000;
@@ -47,7 +47,7 @@ function watch(vcpu: Remote): Promise<{ sections: number; torn: number }> {
 async function run(commit: (engine: MemslotEngine, n: number) => void) {
   const engine = await MemslotEngine.create({ maxVcpus: 4 });
   commit(engine, 2);
-  const worker = await remote((thread) => engine.superviseWorker(thread));
+  const worker = await remote((thread) => superviseWorker(engine, thread));
   const watched = watch(worker);
   let n = 3;
   for (; n < COMMITS_MAX && Atomics.load(worker.word, 0) <= CHANGES; n++) {
@@ -62,9 +62,8 @@ async function run(commit: (engine: MemslotEngine, n: number) => void) {
 }
 
 function slots(n: number) {
-  const base = { slot: 0, flags: 0, userspaceAddr: n * PAGE };
-  const ram = { ...base, guestPhysAddr: n % 2 === 0 ? 0 : PAGE, memorySize: PAGE };
-  return n === 2 ? [ram] : [{ ...ram, memorySize: 0 }, ram];
+  const ram = region(0, n % 2, 1, n);
+  return n === 2 ? [ram] : [deletion(0), ram];
 }
 
 function windows(n: number) {
@@ -78,7 +77,7 @@ test("a section sees slots and windows of one commit", async () => {
   assert.is(seen.torn, 0, JSON.stringify(seen));
 });
 
-test("and would notice: slots and windows in two commits are seen apart", async () => {
+test("the check finds slots and windows that change in two commits", async () => {
   const seen = await run((engine, n) => {
     engine.setUserMemoryRegionList(slots(n));
     engine.setUserMemoryRegionList([], { windows: windows(n) });

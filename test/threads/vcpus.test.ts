@@ -1,15 +1,17 @@
 /** vCPUs in worker threads: sections, grace periods, the gate, observers, death. */
-import { ERRNO, KvmError, type MappedRegion, MemslotEngine } from "memslots";
+import {
+  ERRNO,
+  KvmError,
+  KVM_MEM_LOG_DIRTY_PAGES as LOG,
+  MemslotEngine,
+  type Slot,
+  superviseWorker,
+} from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { checkInvariants } from "../support/invariants.js";
+import { deletion, PAGE, region, slotNumber } from "../support/region.js";
 import { type Remote, remote } from "../support/remote.js";
-
-const PAGE = 4096;
-
-function region(slot: number, gfn: number, npages: number, host: number, flags = 0): MappedRegion {
-  return { slot, flags, guestPhysAddr: gfn * PAGE, memorySize: npages * PAGE, userspaceAddr: host * PAGE };
-}
 
 function refused(code: keyof typeof ERRNO, published?: boolean): (error: unknown) => boolean {
   return (error) =>
@@ -37,7 +39,7 @@ async function world(workers: number, options = {}): Promise<World> {
   const engine = await MemslotEngine.create({ addressSpaces: 2, maxVcpus: 4, ...options });
   engine.setUserMemoryRegion(region(0, 0, 16, 100));
   const made = [];
-  for (let i = 0; i < workers; i++) made.push(await remote((worker) => engine.superviseWorker(worker)));
+  for (let i = 0; i < workers; i++) made.push(await remote((worker) => superviseWorker(engine, worker)));
   return { engine, workers: made };
 }
 
@@ -57,7 +59,7 @@ test("a section in a worker is a snapshot; a commit waits for its end", async ()
   const all = await world(1);
   const [worker] = all.workers as [Remote];
   await enterAndStay(worker);
-  const published = all.engine.setUserMemoryRegionList([region(0, 0, 0, 0), region(1, 0, 8, 500)], {
+  const published = all.engine.setUserMemoryRegionList([deletion(0), region(1, 0, 8, 500)], {
     wait: false,
   });
   assert.is(published.published, true);
@@ -105,14 +107,14 @@ test("refresh moves a section on, nesting does not", async () => {
   await end(all);
 });
 
-test("a section that never ends: ETIMEDOUT, published; then EBUSY and nothing changed; then all is well", async () => {
+test("a section that never ends: one commit times out, published; the next is EBUSY and changes nothing", async () => {
   const all = await world(1);
   const [worker] = all.workers as [Remote];
   await enterAndStay(worker);
   let host = 200;
   let published = 0;
   const commit = () => {
-    all.engine.setUserMemoryRegionList([region(0, 0, 0, 0), region(0, 0, 16, ++host)], { timeout: 20 });
+    all.engine.setUserMemoryRegionList([deletion(0), region(0, 0, 16, ++host)], { timeout: 20 });
   };
   for (let refusal: KvmError | undefined; refusal?.code !== "EBUSY"; published++) {
     try {
@@ -134,7 +136,7 @@ test("a section that never ends: ETIMEDOUT, published; then EBUSY and nothing ch
   await end(all);
 });
 
-test("a killed vCPU in a section does not hold a commit up", async () => {
+test("a vCPU that is killed in a section delays no commit", async () => {
   const all = await world(1);
   const [worker] = all.workers as [Remote];
   await enterAndStay(worker);
@@ -151,7 +153,7 @@ test("barrier: no vCPU enters between the gate and the publication", async () =>
   const all = await world(2);
   const [one, two] = all.workers as [Remote, Remote];
   await enterAndStay(one);
-  const list = () => [region(0, 0, 0, 0), region(0, 0, 16, 700)];
+  const list = () => [deletion(0), region(0, 0, 16, 700)];
   assert.throws(
     () => all.engine.setUserMemoryRegionList(list(), { barrier: true, timeout: 30 }),
     refused("ETIMEDOUT"),
@@ -174,7 +176,7 @@ test("pauseVcpus holds vCPUs at their next section until resumeVcpus", async () 
     vcpu.enter();
     return vcpu.gpaToHva(0);
   });
-  all.engine.setUserMemoryRegion(region(0, 0, 0, 0));
+  all.engine.setUserMemoryRegion(deletion(0));
   all.engine.setUserMemoryRegion(region(0, 0, 4, 900));
   assert.is(all.engine.gpaToHva(0), 900 * PAGE, "one-shot translations go on");
   all.engine.resumeVcpus();
@@ -234,7 +236,7 @@ test("writers in two workers and in this thread: each commit is whole, none is l
     ),
   );
   for (let n = 1; n <= rounds; n++) {
-    const list = [region(20, 0, 0, 0), region(20, 3000 + n, 1, n)];
+    const list = [deletion(20), region(20, 3000 + n, 1, n)];
     await all.engine.setUserMemoryRegionListAsync(n === 1 ? list.slice(1) : list);
   }
   await Promise.all(work);
@@ -287,8 +289,8 @@ test("observers wake at the generation they wait for", async () => {
   });
   const here = all.engine.waitGenerationAsync(5, { asId: 1 });
   assert.is(generation, 1);
-  all.engine.setUserMemoryRegion(region(1 << 16, 0, 1, 5));
-  all.engine.setUserMemoryRegion(region((1 << 16) | 1, 7, 1, 5));
+  all.engine.setUserMemoryRegion(region(slotNumber(1, 0), 0, 1, 5));
+  all.engine.setUserMemoryRegion(region(slotNumber(1, 1), 7, 1, 5));
   assert.is(await woken, 5);
   await here;
   assert.throws(() => all.engine.waitGeneration(7, { asId: 1, timeout: 20 }), refused("ETIMEDOUT"));
@@ -296,9 +298,9 @@ test("observers wake at the generation they wait for", async () => {
   await end(all);
 });
 
-test("a vCPU switches its address space, and its cached slot stays behind", async () => {
+test("a vCPU that switches its address space forgets its cached slot", async () => {
   const engine = await MemslotEngine.create({ addressSpaces: 2 });
-  engine.setUserMemoryRegionList([region(0, 0, 4, 10), region(1 << 16, 0, 4, 90)]);
+  engine.setUserMemoryRegionList([region(0, 0, 4, 10), region(slotNumber(1, 0), 0, 4, 90)]);
   const vcpu = engine.vcpu();
   vcpu.enter();
   assert.is(vcpu.gpaToHva(PAGE), 11 * PAGE);
@@ -316,7 +318,7 @@ test("a vCPU switches its address space, and its cached slot stays behind", asyn
   vcpu.exit();
 });
 
-test("one-shot lookups leave the news of a change to the next section", async () => {
+test("one-shot lookups do not consume the change that the next section reports", async () => {
   const engine = await MemslotEngine.create();
   const vcpu = engine.vcpu();
   vcpu.enter();
@@ -332,32 +334,28 @@ test("one-shot lookups leave the news of a change to the next section", async ()
   vcpu.exit();
 });
 
-test("changed ranges: what moved, vanished or came, not what a split leaves in place", async () => {
+test("changed ranges list what moved, vanished or appeared, not what a split leaves in place", async () => {
   const engine = await MemslotEngine.create({ addressSpaces: 2 });
-  const changed = (list: MappedRegion[]) => engine.setUserMemoryRegionList(list, { changed: true }).changed;
+  const changed = (list: Slot[]) => engine.setUserMemoryRegionList(list, { changed: true }).changed;
   const range = (asId: number, gfn: number, npages: number) => ({
     asId,
     gpa: gfn * PAGE,
     bytes: npages * PAGE,
   });
-  assert.equal(changed([region(0, 0, 100, 1000), region((1 << 16) | 3, 7, 2, 50)]), [
+  assert.equal(changed([region(0, 0, 100, 1000), region(slotNumber(1, 3), 7, 2, 50)]), [
     range(0, 0, 100),
     range(1, 7, 2),
   ]);
-  const split = [
-    region(0, 0, 0, 0),
-    region(0, 0, 40, 1000),
-    region(1, 40, 10, 5000),
-    region(2, 50, 50, 1050),
-  ];
+  const split = [deletion(0), region(0, 0, 40, 1000), region(1, 40, 10, 5000), region(2, 50, 50, 1050)];
   assert.equal(changed(split), [range(0, 40, 10)]);
-  assert.equal(
-    changed([region(0, 0, 0, 0), region(1, 0, 0, 0), region(2, 0, 0, 0), region(0, 0, 100, 1000)]),
-    [range(0, 40, 10)],
-  );
+  assert.equal(changed([deletion(0), deletion(1), deletion(2), region(0, 0, 100, 1000)]), [range(0, 40, 10)]);
   assert.equal(changed([region(0, 10, 100, 1000)]), [range(0, 0, 110)]);
-  assert.equal(changed([region(0, 10, 100, 1000, 1)]), [range(0, 10, 100)], "a log that starts is a change");
-  assert.equal(changed([region(0, 10, 100, 1000, 1)]), []);
+  assert.equal(
+    changed([region(0, 10, 100, 1000, LOG)]),
+    [range(0, 10, 100)],
+    "a log that starts is a change",
+  );
+  assert.equal(changed([region(0, 10, 100, 1000, LOG)]), []);
   const many = Array.from({ length: 300 }, (_, i) => region(i + 1, 1000 + 2 * i, 1, i));
   assert.equal(
     changed(many),
@@ -380,7 +378,7 @@ test("bad options of a commit are refused by name", async () => {
   }
   assert.is(engine.publications, 0);
   assert.throws(() => engine.reap("1" as never), TypeError);
-  assert.throws(() => engine.superviseWorker({} as never), TypeError);
+  assert.throws(() => superviseWorker(engine, {} as never), TypeError);
 });
 
 test.run();

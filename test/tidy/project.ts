@@ -1,6 +1,8 @@
 /** The rules that look at all files together: who imports whom, and whether what a text names is there. */
 import { dirname, posix } from "node:path";
 import ts from "typescript";
+import { importsOf } from "./imports.js";
+import { rooms } from "./rooms.js";
 import { isCore, proseOf } from "./rules.js";
 import type { Finding, Project, Source } from "./source.js";
 import { codeWordsOf, commentsOf, findingAt, isScript, nodesOf, wordsOf } from "./syntax.js";
@@ -12,6 +14,7 @@ export const LAYERS: readonly string[] = [
   "errno",
   "layout",
   "atomic",
+  "retired",
   "records",
   "heap",
   "chunks",
@@ -19,22 +22,25 @@ export const LAYERS: readonly string[] = [
   "staging",
   "idtable",
   "validate",
-  "retired",
   "windows",
+  "windowedits",
   "directory",
   "gfnindex",
   "hvaindex",
   "changed",
   "dirtybitmap",
   "dirtyring",
-  "views",
+  "tlb",
+  "hostlog",
   "carry",
   "recycle",
   "readers",
+  "hurry",
   "publish",
   "recover",
   "consumers",
   "dirtylog",
+  "pieces",
   "lookup",
   "batch",
   "iterate",
@@ -46,39 +52,6 @@ export const LAYERS: readonly string[] = [
   "commit",
   "index",
 ];
-
-interface Import {
-  readonly node: ts.Node;
-  /** Erased by the compiler. */
-  readonly typeOnly: boolean;
-  /** Path of the imported file; of a package, its name. */
-  readonly target: string;
-}
-
-function importsOf(source: Source, files: ReadonlySet<string>): Import[] {
-  return nodesOf(source).flatMap((node) => {
-    const specifier =
-      ts.isImportDeclaration(node) || ts.isExportDeclaration(node)
-        ? node.moduleSpecifier
-        : ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword
-          ? node.arguments[0]
-          : undefined;
-    if (specifier === undefined || !ts.isStringLiteralLike(specifier)) return [];
-    const typeOnly = ts.isImportDeclaration(node)
-      ? (node.importClause?.isTypeOnly ?? false)
-      : ts.isExportDeclaration(node) && node.isTypeOnly;
-    return [{ node, typeOnly, target: resolve(source.path, specifier.text, files) }];
-  });
-}
-
-/** AssemblyScript leaves the ending out, TypeScript names that of the compiled file. */
-function resolve(from: string, specifier: string, files: ReadonlySet<string>): string {
-  if (specifier === "memslots") return "src/index.ts";
-  if (!specifier.startsWith(".")) return specifier;
-  const path = posix.join(dirname(from), specifier);
-  const candidates = [path, `${path}.ts`, path.replace(/\.js$/, ".ts"), path.replace(/\.mjs$/, ".mts")];
-  return candidates.find((candidate) => files.has(candidate)) ?? path;
-}
 
 function layerOf(path: string): number {
   return LAYERS.indexOf(path.replace(/^assembly\/(.*?)(\.ts)?$/, "$1"));
@@ -96,28 +69,9 @@ export const coreLayers: ProjectRule = ({ sources, files }) =>
       });
     });
 
-/** Folder, and the folders its files may import from; tests and benches may use anything. */
-const MAY_IMPORT: readonly [folder: string, allowed: readonly string[]][] = [
-  ["src/cli/", ["src/"]],
-  ["src/cli.ts", ["src/"]],
-  ["src/", ["src/"]],
-];
-
-export const foldersApart: ProjectRule = ({ sources, files }) =>
-  sources.filter(isScript).flatMap((source) => {
-    const allowed = MAY_IMPORT.find(([folder]) => source.path.startsWith(folder))?.[1];
-    if (allowed === undefined) return [];
-    const isCli = /^src\/cli[/.]/;
-    return importsOf(source, files).flatMap(({ node, target }) => {
-      if (!target.includes("/") || !files.has(target)) return [];
-      const inside = allowed.some((folder) => target.startsWith(folder));
-      const upwards = isCli.test(target) && !isCli.test(source.path);
-      return inside && !upwards ? [] : [findingAt(source, node, `must not import ${target}`)];
-    });
-  });
-
 /**
- * A cycle is told once, at the import that closes it. Types may go in circles: nothing is loaded for them.
+ * A circle is reported once, at the import that closes it. In src/ imports of types count: the rooms are a matter of
+ * reading, too.
  */
 export const noCycles: ProjectRule = ({ sources, files }) => {
   const byPath = new Map(sources.filter(isScript).map((source) => [source.path, source]));
@@ -127,7 +81,7 @@ export const noCycles: ProjectRule = ({ sources, files }) => {
     if (done.has(source.path)) return;
     const trail = [...above, source.path];
     for (const { node, target, typeOnly } of importsOf(source, files)) {
-      if (typeOnly) continue;
+      if (typeOnly && !source.path.startsWith("src/")) continue;
       const next = byPath.get(target);
       const start = trail.indexOf(target);
       if (start >= 0) findings.push(findingAt(source, node, [...trail.slice(start), target].join(" -> ")));
@@ -140,7 +94,7 @@ export const noCycles: ProjectRule = ({ sources, files }) => {
 };
 
 /** Found by their names (test/run.ts, the compiler) or run by nobody's import (examples, projects of bundlers). */
-const NEEDS_NO_IMPORT = /\.test\.ts$|\.d\.m?ts$|^examples\/|^test\/bundlers\/\w+\/|^[^/]+$/;
+const NEEDS_NO_IMPORT = /\.test\.ts$|\.d\.m?ts$|^examples\/|^test\/bundlers\/[\w-]+\/|^[^/]+$/;
 
 export const noUnusedFiles: ProjectRule = ({ sources, files }) => {
   const used = new Set<string>();
@@ -158,6 +112,11 @@ export const noUnusedFiles: ProjectRule = ({ sources, files }) => {
  * Files that a source imports, includes, or names in a string: workers and native code are started by name.
  */
 function namedIn(source: Source, files: ReadonlySet<string>): string[] {
+  // Command lines name files, too.
+  const isCommands = /\.json$|^\.ci\/|^tasks\.mjs$/.test(source.path);
+  if (isCommands) {
+    return (source.text.match(/[\w.-]+(\/[\w.-]+)+/g) ?? []).map((path) => posix.normalize(path));
+  }
   if (isScript(source)) {
     const strings = nodesOf(source).flatMap((node) => (ts.isStringLiteralLike(node) ? [node.text] : []));
     const named = strings.flatMap((text) => byName(source.path, text, files));
@@ -166,9 +125,6 @@ function namedIn(source: Source, files: ReadonlySet<string>): string[] {
   if (/\.[ch]$/.test(source.path)) {
     const names = [...source.text.matchAll(/^#include "(.*)"/gm)].map((match) => match[1]!);
     return names.map((name) => posix.join(dirname(source.path), name));
-  }
-  if (/\.json$|^\.ci\//.test(source.path)) {
-    return (source.text.match(/[\w.-]+(\/[\w.-]+)+/g) ?? []).map((path) => posix.normalize(path));
   }
   return [];
 }
@@ -227,7 +183,7 @@ export const textsNameFilesThatExist: ProjectRule = ({ sources, files }) => {
     ...sources
       .filter(({ path }) => path.endsWith(".md"))
       .flatMap(({ path, text }) => {
-        const prose = proseOf(text).join("\n");
+        const prose = proseOf(text).join("\n").replaceAll(REPOSITORY, "");
         return find(prose).map(({ at, message }) => ({ path, line: lineOf(prose, at), message }));
       }),
   ];
@@ -290,7 +246,7 @@ export const atomicFieldsByWord: ProjectRule = ({ sources }) => {
 };
 
 /** Headings as GitHub names them in links. */
-function anchorsOf(text: string): string[] {
+export function anchorsOf(text: string): string[] {
   return proseOf(text)
     .filter((line) => /^#+ /.test(line))
     .map((line) =>
@@ -316,6 +272,18 @@ export function linksOf(text: string): Link[] {
   );
 }
 
+/** Prefix of links to what the package does not have. */
+const REPOSITORY = "https://github.com/memslots/memslots/blob/main/";
+/** What the package has beside dist/; a link from one of these to anything else must be absolute. */
+const IN_PACKAGE = /^(docs(\/.*)?|include(\/.*)?|README\.md|CHANGELOG\.md|LICENSE)$/;
+
+/** A link's target as a path from the root, with its anchor; undefined if it leaves the repository. */
+function inRepository(path: string, target: string): string | undefined {
+  if (target.startsWith(REPOSITORY)) return target.slice(REPOSITORY.length);
+  if (/^[a-z]+:/.test(target)) return undefined;
+  return target.startsWith("#") ? path + target : posix.join(dirname(path), target);
+}
+
 export const linksLeadSomewhere: ProjectRule = ({ sources, files }) => {
   const folders = new Set([...files].flatMap(foldersOf));
   const texts = new Map(sources.map(({ path, text }) => [path, text]));
@@ -323,10 +291,13 @@ export const linksLeadSomewhere: ProjectRule = ({ sources, files }) => {
     .filter(({ path }) => path.endsWith(".md"))
     .flatMap(({ path, text }) =>
       linksOf(text).flatMap(({ line, target }) => {
-        if (/^[a-z]+:/.test(target)) return [];
-        const [name = "", anchor] = target.split("#");
-        const to = name === "" ? path : posix.join(dirname(path), name).replace(/\/$/, "");
+        const whole = inRepository(path, target);
+        if (whole === undefined) return [];
+        const [name = "", anchor] = whole.split("#");
+        const to = name.replace(/\/$/, "");
         if (!files.has(to) && !folders.has(to)) return [{ path, line, message: `there is no ${to}` }];
+        if (!target.startsWith(REPOSITORY) && IN_PACKAGE.test(path) && !IN_PACKAGE.test(to))
+          return [{ path, line, message: `${to} is not in the package: link to ${REPOSITORY}${to}` }];
         if (anchor === undefined || anchorsOf(texts.get(to) ?? "").includes(anchor)) return [];
         return [{ path, line, message: `${to} has no heading #${anchor}` }];
       }),
@@ -338,7 +309,7 @@ function foldersOf(path: string): string[] {
   return folder === "." ? [] : [folder, ...foldersOf(folder)];
 }
 
-/** Where a newcomer starts; README.md must lead there, in this order. */
+/** Where a newcomer starts to read the code; docs/tour.md must lead there, in this order. */
 export const READING_ORDER: readonly string[] = [
   "assembly/index.ts",
   "assembly/layout.ts",
@@ -348,14 +319,14 @@ export const READING_ORDER: readonly string[] = [
   "test/suites/set-memory-region.ts",
 ];
 
-export const readmeHasReadingOrder: ProjectRule = ({ sources }) => {
-  const readme = sources.find(({ path }) => path === "README.md");
-  if (readme === undefined) return [{ path: "README.md", line: 1, message: "is missing" }];
-  const section = readme.text.split(/^## First five minutes$/m)[1]?.split(/^## /m)[0] ?? "";
-  const targets = linksOf(section).map(({ target }) => target);
+export const tourHasReadingOrder: ProjectRule = ({ sources }) => {
+  const tour = sources.find(({ path }) => path === "docs/tour.md");
+  if (tour === undefined) return [{ path: "docs/tour.md", line: 1, message: "is missing" }];
+  const section = tour.text.split(/^## First five minutes$/m)[1]?.split(/^## /m)[0] ?? "";
+  const targets = linksOf(section).map(({ target }) => inRepository(tour.path, target) ?? "");
   const found = targets.filter((target) => READING_ORDER.includes(target));
   if (found.join() === READING_ORDER.join()) return [];
-  return [{ path: readme.path, line: 1, message: `First five minutes: ${found.join(", ") || "no links"}` }];
+  return [{ path: tour.path, line: 1, message: `First five minutes: ${found.join(", ") || "no links"}` }];
 };
 
 /** Once docs/abi.md is there, it has every function that the core exports. */
@@ -372,13 +343,13 @@ export const abiIsDocumented: ProjectRule = ({ sources }) => {
 
 export const PROJECT_RULES: Readonly<Record<string, ProjectRule>> = {
   coreLayers,
-  foldersApart,
+  rooms,
   noCycles,
   noUnusedFiles,
   commentsNameWhatExists,
   textsNameFilesThatExist,
   atomicFieldsByWord,
   linksLeadSomewhere,
-  readmeHasReadingOrder,
+  tourHasReadingOrder,
   abiIsDocumented,
 };

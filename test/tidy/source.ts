@@ -1,5 +1,5 @@
 /**
- * What the rules of tidy read: every file of the repository that a person writes, and the names of all
+ * The input of the rules of tidy: every file of the repository that a person writes, and the names of all
  * others.
  */
 import { execFileSync } from "node:child_process";

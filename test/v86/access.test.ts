@@ -9,9 +9,9 @@ import * as assert from "uvu/assert";
 import { SIZES } from "../../examples/v86/sizes.js";
 import { dirtyPages } from "../support/bitmap.js";
 import { random } from "../support/random.js";
+import { PAGE } from "../support/region.js";
 import { type Env, envOf, fakeV86 } from "./fake.js";
 
-const PAGE = 0x1000;
 const BASE = 0xd000_0000;
 const PAGES = 16;
 const BYTES = PAGES * PAGE;
@@ -37,7 +37,7 @@ interface WindowModel {
   offset: number;
 }
 
-/** What the guest sees, byte by byte. Addresses are relative to BASE. */
+/** Memory as the guest sees it, byte by byte. Addresses are relative to BASE. */
 class Model {
   slots: (SlotModel | undefined)[] = new Array(SLOTS).fill(undefined);
   windows: WindowModel[] = [];
@@ -142,7 +142,7 @@ function commit(map: V86Map, model: Model): void {
       ? { gpa: BASE + start, bytes, hva: hva!, readonly: readonly! }
       : { gpa: BASE + start, bytes, device, offset },
   );
-  map.commit([...gone, ...slots], { windows });
+  map.apply([...gone, ...slots], { windows });
 }
 
 /** One access of a random width, inside a page as v86 makes them, near the edges of windows now and then. */

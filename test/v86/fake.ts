@@ -1,7 +1,7 @@
 /** v86's imports without v86: its own handlers are played by an array, and the guest by the test. */
 import type { V86Map } from "memslots/v86";
 
-/** What v86's wasm calls. */
+/** Functions that v86's wasm calls. */
 export type Env = Record<string, (...words: number[]) => number>;
 
 /** v86's own handlers over the bytes from guest address `base` on; ports read as ones. */
@@ -35,7 +35,7 @@ export function fakeV86(bytes: Uint8Array, base: number): Env {
   };
 }
 
-/** What v86's wasm calls with the map before v86. */
+/** Functions that v86's wasm calls once the map stands before v86. */
 export async function envOf(map: V86Map, v86: Env): Promise<Env> {
   const imports = { env: { ...v86 } };
   await map.wasmFunction(async () => ({}))(imports);

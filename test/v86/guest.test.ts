@@ -1,4 +1,4 @@
-/** What a guest's own instructions find: widths, v86's own devices, the dirty log, changes from inside a device. */
+/** Accesses by a guest's instructions: widths, v86's own devices, the dirty log, changes from inside a device. */
 import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from "memslots";
 import { type MmioDevice, V86Map, type V86MapOptions } from "memslots/v86";
 import { test } from "uvu";
@@ -6,10 +6,10 @@ import * as assert from "uvu/assert";
 import { firmware, GuestCode } from "../../examples/v86/guest.js";
 import { GuestMachine, V86_WASM } from "../../examples/v86/machine.js";
 import { MIB, SIZES } from "../../examples/v86/sizes.js";
-import { dirtyPages } from "../support/bitmap.js";
+import { dirtyPages, hostPages } from "../support/bitmap.js";
+import { PAGE } from "../support/region.js";
 
 const LOW = 0xd000_0000;
-const PAGE = 0x1000;
 const VGA = 0xa_0000;
 const LFB = 0xe000_0000;
 const SLOT = { slot: 0, flags: 0, guestPhysAddr: LOW, memorySize: MIB, userspaceAddr: 0 };
@@ -20,7 +20,7 @@ function newMap(options: Partial<V86MapOptions> = {}): Promise<V86Map> {
   return V86Map.create({ v86: SIZES, memory: new Uint8Array(MIB), ...options });
 }
 
-/** What the guest told until its call 0. */
+/** Numbers that the guest reported until its call 0. */
 async function run(map: V86Map, code: GuestCode, actions: Actions = {}): Promise<number[]> {
   const bios = { buffer: firmware(code.call(0)) };
   const machine = new GuestMachine({ ...SIZES, bios, wasm_fn: map.wasmFunction(V86_WASM) }, actions);
@@ -46,7 +46,7 @@ function recorder(answer: number): MmioDevice & { readonly log: string[] } {
 
 test("a slot takes every width", async () => {
   const map = await newMap();
-  map.commit([SLOT]);
+  map.apply([SLOT]);
   const data = Array.from({ length: 16 }, (_, i) => 0xa0 + i);
   const code = new GuestCode()
     .write(LOW, 0x11)
@@ -64,7 +64,7 @@ test("a slot takes every width", async () => {
 test("a device sees the guest's accesses; what reaches over its edge comes in bytes", async () => {
   const map = await newMap();
   const device = recorder(0xffff_ff99);
-  map.commit([], { windows: [{ gpa: LOW + 8, bytes: 8, device: map.addDevice(device), offset: 0x100 }] });
+  map.apply([], { windows: [{ gpa: LOW + 8, bytes: 8, device: map.addDevice(device), offset: 0x100 }] });
   const code = new GuestCode()
     .read(LOW + 8)
     .read(LOW + 8, 2)
@@ -85,7 +85,7 @@ test("a device sees the guest's accesses; what reaches over its edge comes in by
 test("a loop accesses each address as often as it says: what is measured is what is counted", async () => {
   const map = await newMap();
   const device = recorder(0);
-  map.commit([], { windows: [{ gpa: LOW, bytes: 3 * PAGE, device: map.addDevice(device) }] });
+  map.apply([], { windows: [{ gpa: LOW, bytes: 3 * PAGE, device: map.addDevice(device) }] });
   const gpas = [LOW, LOW + 2 * PAGE];
   await run(
     map,
@@ -100,7 +100,7 @@ test("a write that a READONLY slot refuses goes to the window below it", async (
   map.memory.fill(0x77);
   const device = recorder(0);
   const windows = [{ gpa: LOW, bytes: PAGE, device: map.addDevice(device) }];
-  map.commit([{ ...SLOT, flags: KVM_MEM_READONLY }], { windows });
+  map.apply([{ ...SLOT, flags: KVM_MEM_READONLY }], { windows });
   const code = new GuestCode()
     .write(LOW + 4, 0x12)
     .write(LOW + PAGE, 0x34)
@@ -126,8 +126,8 @@ test("v86's own devices answer where nothing of ours is, and again when it is go
     .call(2)
     .read(VGA);
   const values = await run(map, code, {
-    1: () => map.commit([window]),
-    2: () => map.commit([{ ...window, memorySize: 0 }]),
+    1: () => map.apply([window]),
+    2: () => map.apply([{ ...window, memorySize: 0 }]),
   });
   assert.equal(values.slice(0, 5), [0x61, 0x62, 0x63, 0x77, 0x61]);
   assert.is.not(values[5], 0x77);
@@ -140,15 +140,15 @@ test("two windows swap places in one list", async () => {
   const pages = [0, 1].map((i) => ({ ...SLOT, slot: i, memorySize: PAGE, userspaceAddr: i * PAGE }));
   const at = (places: readonly number[]) =>
     pages.map((page, i) => ({ ...page, guestPhysAddr: LOW + places[i]! * PAGE }));
-  map.commit(at([0, 1]));
+  map.apply(at([0, 1]));
   const look = (code: GuestCode) => code.read(LOW).read(LOW + PAGE);
   const code = look(look(new GuestCode()).call(1));
-  assert.equal(await run(map, code, { 1: () => map.commit(at([1, 0])) }), [0x11, 0x22, 0x22, 0x11]);
+  assert.equal(await run(map, code, { 1: () => map.apply(at([1, 0])) }), [0x11, 0x22, 0x22, 0x11]);
 });
 
 test("each harvest has the pages written since the last one", async () => {
   const map = await newMap();
-  map.commit([{ ...SLOT, flags: KVM_MEM_LOG_DIRTY_PAGES }]);
+  map.apply([{ ...SLOT, flags: KVM_MEM_LOG_DIRTY_PAGES }]);
   const consumer = map.dirtyConsumer("display");
   const harvests: number[][] = [];
   const take = () => harvests.push(dirtyPages(map.getDirtyLog(0)));
@@ -164,14 +164,14 @@ test("each harvest has the pages written since the last one", async () => {
   const actions = {
     1: take,
     2: () => {
-      harvests.push(dirtyPages(consumer.begin(0)));
-      consumer.commit(0);
+      harvests.push(hostPages(consumer.begin()));
+      consumer.done();
     },
   };
   await run(map, code, actions);
   assert.equal(harvests, [[0, 5], [0, 5], [5]]);
-  assert.equal(dirtyPages(consumer.begin(0)), [5]);
-  consumer.commit(0);
+  assert.equal(hostPages(consumer.begin()), [5]);
+  consumer.done();
 });
 
 test("a device may change the map in the access that it answers", async () => {
@@ -179,12 +179,12 @@ test("a device may change the map in the access that it answers", async () => {
   map.memory.fill(0x77);
   const device: MmioDevice = {
     read: () => {
-      map.commit([SLOT], { windows: [] });
+      map.apply([SLOT], { windows: [] });
       return 0x55;
     },
     write: () => {},
   };
-  map.commit([], { windows: [{ gpa: LOW, bytes: 4, device: map.addDevice(device) }] });
+  map.apply([], { windows: [{ gpa: LOW, bytes: 4, device: map.addDevice(device) }] });
   assert.equal(await run(map, new GuestCode().read(LOW).read(LOW)), [0x55, 0x77]);
 });
 

@@ -133,7 +133,7 @@ test("all BARs of a device come and go in one commit, slots and windows", async 
   assert.equal(bench.map.windows(), [{ gpa: BASE + MIB + 0x10, bytes: 16, device: 0, offset: 0 }]);
   assert.is(bench.env.mmap_read8!(BASE + MIB + 0x1f), 0x5a);
   assert.is(bench.env.mmap_read8!(BASE + MIB + 0x20), 0xee);
-  bench.map.commit([], { windows: [{ gpa: BASE + 2 * MIB, bytes: 1, device: 0 }] });
+  bench.map.apply([], { windows: [{ gpa: BASE + 2 * MIB, bytes: 1, device: 0 }] });
   assert.is(bench.map.windows().length, 2, "the caller's windows are apart from those of BARs");
   bench.write(COMMAND, 0, 2);
   assert.equal(bench.map.slots(), []);
@@ -143,7 +143,7 @@ test("all BARs of a device come and go in one commit, slots and windows", async 
 test("a refused BAR stays where it was, and all of its device with it", async () => {
   const bench = await newBench([RAM_BAR, { size: MIB, slot: 2, userspaceAddr: 2 * MIB }]);
   const blocker = { slot: 0, flags: 0, guestPhysAddr: BASE, memorySize: MIB, userspaceAddr: MIB };
-  bench.map.commit([blocker]);
+  bench.map.apply([blocker]);
   bench.write(BAR0, BASE);
   bench.write(BAR0 + 4, BASE + MIB);
   bench.write(COMMAND, ON, 2);

@@ -7,8 +7,8 @@
  * The windows are the slots, and not the banks, because a bank can be in two windows at once. They are
  * READONLY: what the CPU writes to them goes to the mapper's registers.
  *
- * Translations are cached as long as the section's layout is the same: a frame is a section, and a switch
- * moves on to the newest layout. What jsnes reads without asking the mapper is a copy (copies.ts).
+ * A frame is a section, and a switch moves on to the newest layout. What jsnes reads without asking the mapper is a
+ * copy (copies.ts); all else that the CPU reads is guest memory.
  *
  * The memory:
  *
@@ -16,7 +16,14 @@
  *   COPIES     what jsnes reads without asking
  *   ROM        program, then patterns, as they are in the cartridge
  */
-import { KVM_MEM_READONLY, MemslotEngine, type RegionLike, type Vcpu } from "memslots";
+import {
+  type GuestMemory,
+  guestMemory,
+  KVM_MEM_READONLY,
+  MemslotEngine,
+  type RegionLike,
+  type Vcpu,
+} from "memslots";
 import { COPIES_BYTES, Copies, CPU_SPACE, PPU_SPACE } from "./copies.js";
 import type { Nes, Rom } from "./jsnes.js";
 
@@ -35,12 +42,6 @@ const PRG_BYTES = 0x8000;
 export const PRG_BANK_BYTES = 0x4000;
 const CHR_BYTES = 0x2000;
 export const CHR_BANK_BYTES = 0x1000;
-
-/** Bytes of the pieces in which the CPU's reads are translated, as a power of two: of the smallest window. */
-export const READ_SHIFT = 13;
-const READ_MASK = (1 << READ_SHIFT) - 1;
-/** No distance: ROM is above all that the CPU can address. */
-export const NOT_CACHED = 0;
 
 /** Bytes of the windows of boards that do not switch 16 KiB of program and 4 KiB of patterns at a time. */
 const FINE_WINDOWS: Readonly<Record<number, readonly [prg: number, chr: number]>> = { 4: [0x2000, 0x400] };
@@ -68,8 +69,10 @@ export class Banks {
   readonly engine: MemslotEngine;
   /** The memory. */
   readonly host: Uint8Array;
-  /** Host address minus address of what the CPU sees, by address >> READ_SHIFT, or NOT_CACHED. */
-  readonly reads = new Int32Array(0x10000 >> READ_SHIFT);
+  /** What the CPU sees; inside sections only. */
+  readonly program: GuestMemory;
+  /** What an address without a bank reads: the byte that was on the bus before. */
+  openBus = 0;
   readonly #vcpu: Vcpu;
   readonly #copies: Copies;
   readonly #windows: Window[][] = [[], []];
@@ -81,6 +84,7 @@ export class Banks {
     this.engine = engine;
     this.host = new Uint8Array(engine.memory.buffer);
     this.#vcpu = engine.vcpu({ asId: CPU_SPACE });
+    this.program = guestMemory(engine, engine.memory, { vcpu: this.#vcpu, onHole: () => this.openBus });
     this.#copies = new Copies(this.host, COPIES, this.#vcpu);
   }
 
@@ -169,32 +173,17 @@ export class Banks {
     if (this.#list.length === 0) return;
     this.engine.setUserMemoryRegionList(this.#list);
     this.#list.length = 0;
-    if (this.#vcpu.refresh()) this.#flush();
+    if (this.#vcpu.refresh()) this.#copies.refresh();
   }
 
   /** Run `work` in a section: it sees one layout, and those that it commits itself. */
   inSection(work: () => void): void {
-    if (this.#vcpu.enter()) this.#flush();
+    if (this.#vcpu.enter()) this.#copies.refresh();
     try {
       work();
     } finally {
       this.#vcpu.exit();
     }
-  }
-
-  /** Another layout: what was derived from the last one is void. */
-  #flush(): void {
-    this.reads.fill(NOT_CACHED);
-    this.#copies.refresh();
-  }
-
-  /** The byte that the CPU reads at an address whose translation is not cached; undefined if none is mapped. */
-  read(address: number): number | undefined {
-    const piece = address & ~READ_MASK;
-    const host = this.#vcpu.gpaToHvaRead(piece);
-    if (host < 0) return undefined;
-    this.reads[address >> READ_SHIFT] = host - piece;
-    return this.host[host - piece + address];
   }
 
   /** What all windows show. */

@@ -94,7 +94,7 @@ export function rows(results: Results): Row[] {
   const gain = ratios(results, "N1", SWITCH_CASE.name, COPY, SWITCH, { [n]: GAIN_MIN });
   return [
     ...gain.map((row) => ({ ...row, atLeast: true })),
-    ...ratios(results, "N2", SWITCH_CASE.name, SWITCH, SET, { [n]: undefined }),
-    ...ratios(results, "N3", FRAME_CASE.name, FRAME_ON_SLOTS, FRAME_ALONE, { [n]: undefined }),
+    ...ratios(results, "N2", SWITCH_CASE.name, SWITCH, SET, { [n]: 5 }),
+    ...ratios(results, "N3", FRAME_CASE.name, FRAME_ON_SLOTS, FRAME_ALONE, { [n]: 0.5 }),
   ];
 }

@@ -3,7 +3,8 @@
  * its own, and each of them switches by calling one of seven functions, which copy a bank: those are
  * overridden here, for any of them.
  */
-import { type Banks, CHR_BANK_BYTES, NOT_CACHED, PRG_BANK_BYTES, READ_SHIFT, type Shown } from "./banks.js";
+import type { GuestMemory } from "memslots";
+import { type Banks, CHR_BANK_BYTES, PRG_BANK_BYTES, type Shown } from "./banks.js";
 import type { Mapper, MapperClass, Nes } from "./jsnes.js";
 
 const PRG_BASE = 0x8000;
@@ -47,25 +48,22 @@ function subclass(Base: MapperClass): SlotMapperClass {
   return class extends Base {
     readonly #nes: Nes;
     readonly #banks: Banks;
-    readonly #reads: Int32Array;
-    readonly #host: Uint8Array;
+    readonly #program: GuestMemory;
 
     constructor(nes: Nes, banks: Banks) {
       super(nes);
       this.#nes = nes;
       this.#banks = banks;
-      this.#reads = banks.reads;
-      this.#host = banks.host;
+      this.#program = banks.program;
       banks.attach(nes);
     }
 
     /** Hot: each byte of code and data that the CPU reads from ROM. */
     override load(address: number): number {
       const at = address & 0xffff;
-      const distance = this.#reads[at >> READ_SHIFT]!;
-      if (distance !== NOT_CACHED) return this.#host[at + distance]!;
       if (at < PRG_BASE) return super.load(at);
-      return this.#banks.read(at) ?? this.#nes.cpu.dataBus;
+      this.#banks.openBus = this.#nes.cpu.dataBus;
+      return this.#program.getUint8(at);
     }
 
     override readsPrgFromCpuMem(): boolean {

@@ -9,7 +9,7 @@
  * RAM is READONLY, too, for another reason: it reads as memory, and the controller is told of each write. That
  * is KVM's way to have a ROM that is a device: a write to a READONLY slot is MMIO.
  */
-import { type DeviceWindow, KVM_MEM_READONLY, type MappedRegion } from "memslots";
+import { type DeviceWindow, KVM_MEM_READONLY, type Slot } from "memslots";
 import type { RP2040 } from "rp2040js";
 
 /** Bytes of a page, as a power of two: the smallest piece of the map. */
@@ -60,7 +60,7 @@ function slot(id: number, guestPhysAddr: number, memorySize: number, userspaceAd
   return { slot: id, guestPhysAddr, memorySize, userspaceAddr, flags };
 }
 
-export function slots(): MappedRegion[] {
+export function slots(): Slot[] {
   const mirrors = Array.from({ length: FLASH_MIRRORS }, (_, i) =>
     slot(1 + i, FLASH_GPA + i * FLASH_BYTES, FLASH_BYTES, FLASH, i === 0 ? 0 : KVM_MEM_READONLY),
   );

@@ -1,6 +1,7 @@
 /**
  * A direct-mapped cache of translated pages. `distances` is what must be added to an address in the page, modulo
- * 2^32.
+ * 2^32. It knows what guest memory cannot: every address has 32 bits, all memory is in one buffer that never moves, and
+ * the bus itself makes every change of the map in its sections (docs/integration.md has what that is worth).
  */
 
 const PLACES = 256;

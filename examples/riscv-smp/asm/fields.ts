@@ -1,5 +1,5 @@
 /**
- * The operand fields of RV32 instruction words: where their bits are, and what values they take. Both
+ * The operand fields of instruction words: where their bits are, and what values they take. Both
  * directions are here, so that assembler and disassembler cannot differ.
  */
 
@@ -82,29 +82,23 @@ export const REGISTERS: readonly string[] = (
   "zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 " + "s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6"
 ).split(" ");
 
-/** CSRs of a machine that has M-mode alone, by address. */
+/** CSRs that a guest in S-mode has, by address. */
 export const CSRS: Readonly<Record<string, number>> = {
-  mstatus: 0x300,
-  misa: 0x301,
-  mie: 0x304,
-  mtvec: 0x305,
-  mscratch: 0x340,
-  mepc: 0x341,
-  mcause: 0x342,
-  mtval: 0x343,
-  mip: 0x344,
-  mcycle: 0xb00,
-  minstret: 0xb02,
-  mcycleh: 0xb80,
-  minstreth: 0xb82,
+  sstatus: 0x100,
+  sie: 0x104,
+  stvec: 0x105,
+  scounteren: 0x106,
+  senvcfg: 0x10a,
+  sscratch: 0x140,
+  sepc: 0x141,
+  scause: 0x142,
+  stval: 0x143,
+  sip: 0x144,
+  stimecmp: 0x14d,
+  satp: 0x180,
   cycle: 0xc00,
+  time: 0xc01,
   instret: 0xc02,
-  cycleh: 0xc80,
-  instreth: 0xc82,
-  mvendorid: 0xf11,
-  marchid: 0xf12,
-  mimpid: 0xf13,
-  mhartid: 0xf14,
 };
 
 /** Letters of the sets that FENCE orders, from its highest bit down. */

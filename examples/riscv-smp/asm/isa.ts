@@ -1,6 +1,6 @@
 /**
- * RV32IMA with Zicsr, Zifencei, MRET, WFI and PAUSE: one line per instruction, as in the tables of "Instruction
- * Set Listings" in the RISC-V manual. Assembler, disassembler and the tests of the interpreter read it.
+ * The instructions of RV32IMA with Zicsr, Zifencei, SRET, WFI and PAUSE, all of which RV64 has, too: one line per
+ * instruction, as in the tables of "Instruction Set Listings" in the RISC-V manual. Assembler and disassembler read it.
  */
 import { FIELDS, type FieldName } from "./fields.js";
 
@@ -84,7 +84,7 @@ export const INSTRUCTIONS: readonly Instruction[] = [
   row("fence.i", "", 0x100f, ALL),
   row("ecall", "", 0x73, ALL),
   row("ebreak", "", 0x0010_0073, ALL),
-  row("mret", "", 0x3020_0073, ALL),
+  row("sret", "", 0x1020_0073, ALL),
   row("wfi", "", 0x1050_0073, ALL),
   ...byFunct3("- csrrw csrrs csrrc", "rd,csr,rs1", 0x73),
   ...byFunct3("- - - - - csrrwi csrrsi csrrci", "rd,csr,uimm", 0x73),

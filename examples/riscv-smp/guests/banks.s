@@ -1,15 +1,15 @@
-# Bank switching: each hart has a window of 1 KiB and 16 banks that its mapper puts there. A bank begins with its
+# Bank switching: each hart has a window of 4 KiB and 16 banks that its mapper puts there. A bank begins with its
 # number, a counter, and a function that returns the number: the harts look at all three after each switch, so
 # that neither a load, nor a store, nor a fetch may come from the bank before.
         .equ    BANKS, 16
         .equ    ROUNDS, 20000
         .equ    WINDOW, 0x60000000              # of hart 0; the others follow
 
-_start: csrr    s0, mhartid
+_start: mv      s0, a0
         la      t0, wrong
-        csrw    mtvec, t0
+        csrw    stvec, t0
         li      s1, WINDOW
-        slli    t0, s0, 10
+        slli    t0, s0, 12
         add     s1, s1, t0
         li      s2, MAPPER
         la      s3, expected                    # how often each bank was seen

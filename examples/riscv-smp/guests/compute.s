@@ -1,7 +1,7 @@
 # Work without end, for measuring: sieve, checksum, calls, multiplications, in turns. Each hart has memory of its
 # own. Symbols: RAM.
         .equ    FLAGS, 16384                    # bytes of the sieve
-_start: csrr    s0, mhartid
+_start: mv      s0, a0
         li      s1, RAM + 0x10000
         slli    t0, s0, 16
         add     s1, s1, t0                      # this hart's memory

@@ -1,39 +1,39 @@
 # UART, timer and software interrupts: hart 0 prints, waits for ten ticks of its timer, and wakes the others, which
 # wait for an interrupt each; each wakes hart 0 in turn. A hart that is alone wakes itself.
         .equ    HARTS_MAX, 4
-        .equ    PERIOD, 200                     # ticks of mtime
-        .equ    MTI, 0x80000007
-        .equ    MSI, 0x80000003
+        .equ    PERIOD, 2000                    # ticks of time
+        .equ    STI, 5
+        .equ    SSI, 1
 
-_start: csrr    s0, mhartid
+_start: mv      s0, a0
         la      t0, handler
-        csrw    mtvec, t0
+        csrw    stvec, t0
         la      t0, saved
         slli    t1, s0, 5
         add     t0, t0, t1
-        csrw    mscratch, t0
+        csrw    sscratch, t0
         la      s1, ticks
-        li      t0, 8                           # mie.MSIE
-        csrw    mie, t0
-        csrsi   mstatus, 8                      # mstatus.MIE
+        li      t0, 2                           # sie.SSIE
+        csrw    sie, t0
+        csrsi   sstatus, 2                      # sstatus.SIE
         bnez    s0, secondary
 
         la      a0, hello
         call    print
         call    arm
-        li      t0, 0x88                        # mie.MSIE, mie.MTIE
-        csrw    mie, t0
+        li      t0, 0x22                        # sie.SSIE, sie.STIE
+        csrw    sie, t0
         li      t1, 10
 1:      wfi
         lw      t0, 0(s1)
         blt     t0, t1, 1b
-        li      t0, 8
-        csrw    mie, t0
+        li      t0, 2
+        csrw    sie, t0
         la      t0, harts                       # wake the others
         lw      s2, 0(t0)
         li      s3, 1
 2:      bge     s3, s2, 3f
-        li      t0, MSIP
+        li      t0, SETSSIP
         slli    t1, s3, 2
         add     t0, t0, t1
         li      t1, 1
@@ -42,7 +42,7 @@ _start: csrr    s0, mhartid
         j       2b
 3:      li      t0, 1
         bne     s2, t0, 4f
-        li      t1, MSIP
+        li      t1, SETSSIP
         sw      t0, 0(t1)
 4:      la      s4, awake                       # until each has been, and this one
         la      s5, woken
@@ -68,7 +68,7 @@ secondary:
 2:      la      t0, awake
         li      t1, 1
         amoadd.w zero, t1, (t0)
-        li      t0, MSIP                        # of hart 0
+        li      t0, SETSSIP                        # of hart 0
         sw      t1, 0(t0)
 pass:   li      t0, 0x5555
 end:    li      t1, FINISHER
@@ -76,24 +76,14 @@ end:    li      t1, FINISHER
 wrong:  li      t0, 0x13333
         j       end
 
-# The next tick in PERIOD. mtime is read in halves, the upper one twice.
-arm:    li      t0, MTIME
-1:      lw      t2, 4(t0)
-        lw      t1, 0(t0)
-        lw      t3, 4(t0)
-        bne     t2, t3, 1b
-        addi    t4, t1, PERIOD
-        sltu    t5, t4, t1
-        add     t2, t2, t5
-        li      t0, MTIMECMP
-        li      t1, -1
-        sw      t1, 4(t0)                       # no time in between is over
-        sw      t4, 0(t0)
-        sw      t2, 4(t0)
+# The next tick in PERIOD.
+arm:    csrr    t0, time
+        addi    t0, t0, PERIOD
+        csrw    stimecmp, t0
         ret
 
 handler:
-        csrrw   t6, mscratch, t6                # this hart's save area
+        csrrw   t6, sscratch, t6                # this hart's save area
         sw      t0, 0(t6)
         sw      t1, 4(t6)
         sw      t2, 8(t6)
@@ -101,15 +91,15 @@ handler:
         sw      t4, 16(t6)
         sw      t5, 20(t6)
         sw      ra, 24(t6)
-        csrr    t0, mcause
-        li      t1, MTI
+        csrr    t0, scause                      # of an interrupt, which is negative
+        bgez    t0, wrong
+        andi    t0, t0, 63
+        li      t1, STI
         beq     t0, t1, timer
-        li      t1, MSI
+        li      t1, SSI
         bne     t0, t1, wrong
-        li      t0, MSIP
+        csrci   sip, 2                          # sip.SSIP
         slli    t1, s0, 2
-        add     t0, t0, t1
-        sw      zero, 0(t0)
         la      t0, woken
         add     t0, t0, t1
         li      t1, 1
@@ -126,8 +116,8 @@ back:   lw      t0, 0(t6)
         lw      t4, 16(t6)
         lw      t5, 20(t6)
         lw      ra, 24(t6)
-        csrrw   t6, mscratch, t6
-        mret
+        csrrw   t6, sscratch, t6
+        sret
 
 # Print the text at a0.
 print:  li      t0, UART

@@ -12,13 +12,13 @@
         .equ    CAUSE_LOAD, 5
         .equ    CAUSE_STORE, 7
 
-_start: csrr    s0, mhartid
+_start: mv      s0, a0
         la      t0, handler
-        csrw    mtvec, t0
+        csrw    stvec, t0
         slli    t1, s0, 6
         la      s6, results                     # 64 bytes per hart
         add     s6, s6, t1
-        csrw    mscratch, s6
+        csrw    sscratch, s6
         la      s1, private
         slli    t1, s0, 10
         add     s1, s1, t1                      # a page's quarter per hart
@@ -32,10 +32,10 @@ _start: csrr    s0, mhartid
 
 # Faults by cause are words 4 to 6 of the results; 0 to 3 are for two registers.
 handler:
-        csrrw   t6, mscratch, t6
+        csrrw   t6, sscratch, t6
         sw      t5, 8(t6)
         sw      t4, 12(t6)
-        csrr    t5, mcause
+        csrr    t5, scause
         addi    t4, t6, 16
         addi    t5, t5, -CAUSE_FETCH
         beqz    t5, 1f
@@ -50,11 +50,11 @@ handler:
         sw      t5, 0(t4)
         lw      t4, 12(t6)
         lw      t5, 8(t6)
-        csrrw   t6, mscratch, t6
-        mret
+        csrrw   t6, sscratch, t6
+        sret
 
 # A trap that nobody expects, or a result that is wrong: fail with the cause.
-wrong:  csrr    t5, mcause
+wrong:  csrr    t5, scause
         slli    t5, t5, 16
         li      t4, 0x3333
         or      t5, t5, t4

@@ -7,9 +7,8 @@ import { Machine } from "../machine.js";
 import { RAM } from "../map.js";
 import { type MapperPlace, parkBanks } from "../mapper.js";
 
-/** 1 KiB, as the character banks of a console; the engine's page is as small. */
-const PAGE_SHIFT = 10;
-const BANK_BYTES = 1 << PAGE_SHIFT;
+/** A page of the hart's tables, as the program banks of a console. */
+const BANK_BYTES = 0x1000;
 /** As in guests/banks.s. */
 const BANKS = 16;
 const WINDOW = 0x6000_0000;
@@ -45,7 +44,7 @@ function homeOf(hart: number, bank: number): number {
 }
 
 export async function runBanks(module: WebAssembly.Module, harts = 2): Promise<BankResult> {
-  const machine = await Machine.create({ harts, ramBytes: RAM_BYTES, module, pageShift: PAGE_SHIFT });
+  const machine = await Machine.create({ harts, ramBytes: RAM_BYTES, module });
   const { engine } = machine;
   const program = guestProgram("banks");
   machine.load(program);

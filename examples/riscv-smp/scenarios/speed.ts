@@ -1,41 +1,28 @@
 /**
  * What translation through the engine costs: the same guest on the interpreter that translates, with the map
  * idle and changing, and on the build that has flat memory. Modes run in turns, so that what disturbs the
- * computer disturbs all of them; two harts need both processors, so that rounds in which other programs
- * compute are left out if there are better ones.
+ * computer disturbs all of them. Time in which a hart waits for a processor that another program has does not count.
  */
 import { mergeSlots, splitSlot } from "memslots";
 import { guestProgram } from "../guest.js";
 import { Machine } from "../machine.js";
 import { RAM } from "../map.js";
-import { watchOthers } from "../others.js";
 
 const RAM_BYTES = 0x4_0000;
 /** Within the first hart's data, so that its pages change slots. */
 const CUT = RAM + 0x1_2000;
 const COMMITS_PER_SECOND = 1000;
-/** A round is quiet if other programs take no more of the processors, and looked for so often. */
-const QUIET = 0.05;
-const MAX_TRIES = 3;
 
 export const MODES = ["flat", "idle", "commits", "two harts", "flat, two harts"] as const;
 export type Mode = (typeof MODES)[number];
 
 /** Each mode once, one after the other. */
 export interface Round {
-  /** Million guest instructions per second, of all harts together. */
+  /** Million guest instructions per second in which a hart has a processor or sleeps, of all harts together. */
   readonly mips: Readonly<Record<Mode, number>>;
   readonly commitsPerSecond: number;
   /** Translations that the engine is asked for, per 1,000 instructions. */
   readonly misses: Readonly<Record<Mode, number>>;
-  /** Processors that other programs took. */
-  readonly others: number;
-}
-
-export interface SpeedResult {
-  readonly rounds: readonly Round[];
-  /** Rounds that these were chosen from. */
-  readonly tried: number;
 }
 
 export interface SpeedModules {
@@ -78,24 +65,32 @@ function sleepUntil(end: number): void {
 
 /** One sample, and what a change of the map costs meanwhile. */
 function sample(machine: Machine, harts: readonly number[], ms: number, changes: boolean) {
-  const before = machine.total();
-  machine.go(harts);
+  const stateOf = (hart: number) => ({ ...machine.counts(hart), waitedMs: machine.waitedMs(hart) });
+  const before = harts.map(stateOf);
   const start = performance.now();
+  machine.go(harts);
   const commits = changes ? commitUntil(machine, start + ms) : 0;
   sleepUntil(start + ms);
   machine.hold(harts);
   const elapsedMs = performance.now() - start;
-  const after = machine.total();
-  const instructions = after.instructions - before.instructions;
+  const did = harts.map((hart, i) => {
+    const { instructions, misses, waitedMs } = stateOf(hart);
+    return {
+      instructions: instructions - before[i]!.instructions,
+      misses: misses - before[i]!.misses,
+      ms: elapsedMs - (waitedMs - before[i]!.waitedMs),
+    };
+  });
+  const sum = (of: (hart: (typeof did)[number]) => number) =>
+    did.reduce((total, hart) => total + of(hart), 0);
   return {
-    mips: instructions / elapsedMs / 1000,
+    mips: sum((hart) => hart.instructions / hart.ms / 1000),
     commitsPerSecond: (commits / elapsedMs) * 1000,
-    misses: ((after.misses - before.misses) / instructions) * 1000,
+    misses: (sum((hart) => hart.misses) / sum((hart) => hart.instructions)) * 1000,
   };
 }
 
 function runRound(engine: Machine, flat: Machine, ms: number): Round {
-  const others = watchOthers();
   const samples = MODES.map((mode) => {
     const machine = mode.startsWith("flat") ? flat : engine;
     const harts = mode.endsWith("two harts") ? [0, 1] : [0];
@@ -104,23 +99,18 @@ function runRound(engine: Machine, flat: Machine, ms: number): Round {
   const byMode = (figure: "mips" | "misses") =>
     Object.fromEntries(MODES.map((mode, i) => [mode, samples[i]![figure]])) as Record<Mode, number>;
   const { commitsPerSecond } = samples[MODES.indexOf("commits")]!;
-  return { mips: byMode("mips"), misses: byMode("misses"), commitsPerSecond, others: others() };
+  return { mips: byMode("mips"), misses: byMode("misses"), commitsPerSecond };
 }
 
-/** The `count` quietest of up to MAX_TRIES times as many rounds; no more are tried once so many are quiet. */
-export async function runSpeed(modules: SpeedModules, count: number, ms: number): Promise<SpeedResult> {
+export async function runSpeed(modules: SpeedModules, count: number, ms: number): Promise<Round[]> {
   const engine = await createMachine(modules.engine);
   const flat = await createMachine(modules.flat);
-  const rounds: Round[] = [];
   try {
     // Thrown away: the compiler optimizes meanwhile.
     runRound(engine, flat, ms);
-    const isEnough = () => rounds.filter(({ others }) => others <= QUIET).length >= count;
-    while (rounds.length < count * MAX_TRIES && !isEnough()) rounds.push(runRound(engine, flat, ms));
+    return Array.from({ length: count }, () => runRound(engine, flat, ms));
   } finally {
     await engine.end();
     await flat.end();
   }
-  const quietest = [...rounds].sort((a, b) => a.others - b.others).slice(0, count);
-  return { rounds: quietest, tried: rounds.length };
 }

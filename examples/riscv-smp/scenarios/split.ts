@@ -2,7 +2,7 @@
  * RHBZ 1979276: the writer splits, merges, moves and toggles the range that the harts execute in, one by one
  * or as lists.
  */
-import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type MappedRegion, type MemslotEngine } from "memslots";
+import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, type MemslotEngine, type Slot } from "memslots";
 import type { Program } from "../asm/assembler.js";
 import { guestProgram } from "../guest.js";
 import { Machine } from "../machine.js";
@@ -40,7 +40,7 @@ export interface SplitGoal {
   readonly instructions: number;
 }
 
-type Update = (list: readonly MappedRegion[]) => void;
+type Update = (list: readonly Slot[]) => void;
 
 function updateBy(way: Way, engine: MemslotEngine): Update {
   if (way === "one by one")
@@ -54,10 +54,10 @@ function updateBy(way: Way, engine: MemslotEngine): Update {
 }
 
 /** The changes: around and back to one slot. */
-export function changesOf(machine: Machine): MappedRegion[][] {
+export function changesOf(machine: Machine): Slot[][] {
   const slot = (id: number, start: number, end: number, flags = 0) =>
     machine.ram(id, start, end - start, flags);
-  const gone = (id: number): MappedRegion => machine.ram(id, 0, 0);
+  const gone = (id: number): Slot => machine.ram(id, 0, 0);
   const whole = slot(1, RANGE, END);
   const rest = slot(3, COUNTERS, END, KVM_MEM_LOG_DIRTY_PAGES);
   const parked = machine.ram(4, CODE, COUNTERS - CODE, 0, PARKING);

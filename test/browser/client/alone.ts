@@ -2,7 +2,8 @@
 import { KVM_MEM_LOG_DIRTY_PAGES, MemslotEngine } from "memslots";
 import * as assert from "uvu/assert";
 import { checkInvariants } from "../../support/invariants.js";
-import { deleted, MERGE, PAGE, pass, region, SPLIT, WHOLE } from "./layouts.js";
+import { deletion, PAGE, region } from "../../support/region.js";
+import { MERGE, pass, SPLIT, WHOLE } from "./layouts.js";
 import { Remote } from "./remote.js";
 import type { Facts } from "./scenarios.js";
 import { refusal, refused } from "./world.js";
@@ -30,7 +31,7 @@ async function oneThread(): Promise<Facts> {
     }
   }
   assert.equal(seen, { accesses: 2 * 6 * 64, misses: 0, torn: 0 });
-  engine.setUserMemoryRegionList([deleted(0), region(0, 0, 64, 1, KVM_MEM_LOG_DIRTY_PAGES)]);
+  engine.setUserMemoryRegionList([deletion(0), region(0, 0, 64, 1, KVM_MEM_LOG_DIRTY_PAGES)]);
   engine.markDirty(8 * PAGE);
   assert.equal(engine.getDirtyLog(0), new Uint8Array([0, 1, 0, 0, 0, 0, 0, 0]));
   engine.pauseVcpus();

@@ -1,13 +1,14 @@
 /** A page must not sleep: its sync forms give up at once, its async forms wait and let the page live. */
 import * as assert from "uvu/assert";
+import { deletion, PAGE, region } from "../../support/region.js";
 import { Heartbeat } from "./heartbeat.js";
-import { deleted, MERGE, PAGE, region, SPLIT } from "./layouts.js";
+import { MERGE, SPLIT } from "./layouts.js";
 import type { Remote } from "./remote.js";
 import type { Facts } from "./scenarios.js";
 import { awaitWord, set, WORD } from "./words.js";
 import { end, refusal, refused, world } from "./world.js";
 
-/** What a user calls frozen; a slow machine has pauses of its own. */
+/** A pause that a user calls frozen; slow machines make shorter ones by themselves. */
 const FROZEN_MS = 500;
 
 /** A section that does not end: the sync form says so at once. */
@@ -23,7 +24,7 @@ async function syncForm(): Promise<Facts> {
   const commit = () => {
     const start = performance.now();
     try {
-      engine.setUserMemoryRegionList([deleted(0), region(0, 0, 4, ++host)]);
+      engine.setUserMemoryRegionList([deletion(0), region(0, 0, 4, ++host)]);
     } finally {
       longest = Math.max(longest, performance.now() - start);
     }

@@ -1,6 +1,7 @@
 /** worker.terminate() at the worst moments: nobody calls reap, and the engine goes on. */
 import * as assert from "uvu/assert";
-import { MERGE, PAGE, SPLIT } from "./layouts.js";
+import { PAGE } from "../../support/region.js";
+import { MERGE, SPLIT } from "./layouts.js";
 import { Remote } from "./remote.js";
 import type { Facts } from "./scenarios.js";
 import { awaitWord, newWords, PATIENT, WORD } from "./words.js";

@@ -2,9 +2,9 @@
  * Two layouts of the same 64 pages, and the updates between them: one slot, and a split of it whose middle has another
  * host range, as a chipset's shadow RAM does. Every page is mapped in both, so a lookup that finds none is a miss.
  */
-import type { MappedRegion } from "memslots";
+import type { Slot } from "memslots";
+import { deletion, PAGE, region } from "../../support/region.js";
 
-export const PAGE = 4096;
 export const PAGES = 64;
 
 /** Pages [start, end) that the split moves elsewhere. */
@@ -12,25 +12,16 @@ const MIDDLE = { start: 16, end: 48 } as const;
 const HOST = 1000;
 const MIDDLE_HOST = 5000;
 
-/** A region in pages. */
-export function region(slot: number, gfn: number, npages: number, host: number, flags = 0): MappedRegion {
-  return { slot, flags, guestPhysAddr: gfn * PAGE, memorySize: npages * PAGE, userspaceAddr: host * PAGE };
-}
+export const WHOLE: readonly Slot[] = [region(0, 0, PAGES, HOST)];
 
-export function deleted(slot: number): MappedRegion {
-  return region(slot, 0, 0, 0);
-}
-
-export const WHOLE: readonly MappedRegion[] = [region(0, 0, PAGES, HOST)];
-
-export const SPLIT: readonly MappedRegion[] = [
-  deleted(0),
+export const SPLIT: readonly Slot[] = [
+  deletion(0),
   region(0, 0, MIDDLE.start, HOST),
   region(1, MIDDLE.start, MIDDLE.end - MIDDLE.start, MIDDLE_HOST),
   region(2, MIDDLE.end, PAGES - MIDDLE.end, HOST + MIDDLE.end),
 ];
 
-export const MERGE: readonly MappedRegion[] = [deleted(2), deleted(1), deleted(0), ...WHOLE];
+export const MERGE: readonly Slot[] = [deletion(2), deletion(1), deletion(0), ...WHOLE];
 
 /** Host page of each guest page, whole and split. */
 const LAYOUTS: readonly (readonly number[])[] = [false, true].map((split) =>
@@ -39,7 +30,7 @@ const LAYOUTS: readonly (readonly number[])[] = [false, true].map((split) =>
   ),
 );
 
-/** What passes over all pages have seen. */
+/** Counts of passes over all pages. */
 export interface Seen {
   accesses: number;
   /** Lookups that found no slot. */

@@ -60,8 +60,8 @@ function listsWith(options: CommitOptions): () => Promise<Facts> {
 }
 
 /**
- * What a user has to do without lists. Once between two updates the page gives way until the vCPUs have looked: on a
- * busy machine none of them may have run meanwhile.
+ * The updates that a user makes without lists. Once between two updates the page gives way until the vCPUs have
+ * looked: on a busy machine none of them may have run meanwhile.
  */
 async function oneByOne(): Promise<Facts> {
   const all = await world(2);

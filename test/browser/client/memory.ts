@@ -7,7 +7,8 @@ import {
   MemslotEngine,
 } from "memslots";
 import * as assert from "uvu/assert";
-import { PAGE, region, WHOLE } from "./layouts.js";
+import { PAGE, region } from "../../support/region.js";
+import { WHOLE } from "./layouts.js";
 import type { Remote } from "./remote.js";
 import type { Facts } from "./scenarios.js";
 import { end, refusal, world } from "./world.js";

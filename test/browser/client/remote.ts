@@ -1,5 +1,5 @@
 /** The page's end of a worker: steps by name, because a strict policy forbids to send code. */
-import type { EngineHandle, MemslotEngine } from "memslots";
+import { type EngineHandle, type MemslotEngine, superviseWorker } from "memslots";
 import type { Scope, Steps } from "./steps.js";
 import type { Reply } from "./worker.js";
 
@@ -45,7 +45,7 @@ export class Remote {
   }
 
   supervisedBy(engine: MemslotEngine): EngineHandle {
-    return engine.superviseWorker(this.#worker);
+    return superviseWorker(engine, this.#worker);
   }
 
   #post(step: keyof Steps, args: readonly unknown[], words?: Int32Array): Promise<unknown> {

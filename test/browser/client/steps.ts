@@ -1,10 +1,10 @@
-/** What a page can ask a worker to do: each step is called with the worker's scope and what the page has posted. */
+/** Steps that a page has a worker do: each is called with the worker's scope and with what the page has posted. */
 import {
   type CommitOptions,
   type EngineHandle,
   KvmError,
-  type MappedRegion,
   MemslotEngine,
+  type Slot,
   type Vcpu,
 } from "memslots";
 import { MERGE, pass, type Seen, SPLIT } from "./layouts.js";
@@ -123,7 +123,7 @@ export const STEPS = {
     }
   },
 
-  commitList({ engine }: Scope, list: readonly MappedRegion[]): boolean {
+  commitList({ engine }: Scope, list: readonly Slot[]): boolean {
     return engine.setUserMemoryRegionList(list, PATIENT).published;
   },
 
@@ -144,7 +144,7 @@ export const STEPS = {
     for (const gpa of gpas) vcpu.markDirty(gpa);
   },
 
-  /** What this thread catches when it is refused. */
+  /** The error that this thread catches when it is refused. */
   refusal({ engine }: Scope): string {
     try {
       engine.setUserMemoryRegion({ slot: 0, flags: 0, guestPhysAddr: 1, memorySize: 1, userspaceAddr: 0 });

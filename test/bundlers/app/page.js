@@ -1,6 +1,7 @@
 /** Two vCPUs in workers read while the page commits lists; what they have read is globalThis.answer. */
-import { MemslotEngine } from "memslots";
+import { MemslotEngine, superviseWorker } from "memslots";
 import { MERGE, SPLIT, WHOLE } from "./lists.js";
+import { OPTIONS } from "./options.js";
 
 const ROUNDS = 100;
 
@@ -16,12 +17,12 @@ function messages(worker, count) {
 }
 
 async function run() {
-  const engine = await MemslotEngine.create();
+  const engine = await MemslotEngine.create(OPTIONS);
   engine.setUserMemoryRegionList(WHOLE);
   const words = new Int32Array(new SharedArrayBuffer(4));
   const workers = [0, 1].map(() => new Worker(new URL("./vcpu.js", import.meta.url), { type: "module" }));
   const ready = workers.map((worker) => messages(worker, 1));
-  for (const worker of workers) worker.postMessage({ handle: engine.superviseWorker(worker), words });
+  for (const worker of workers) worker.postMessage({ handle: superviseWorker(engine, worker), words });
   await Promise.all(ready);
   const answers = workers.map((worker) => messages(worker, 1));
   for (let round = 0; round < ROUNDS; round++) {

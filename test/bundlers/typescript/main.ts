@@ -14,7 +14,9 @@ const region: RegionLike = {
 
 export async function main(): Promise<CommitResult> {
   const engine: MemslotEngine = await MemslotEngine.create({ maxSlots: 64 });
-  const fetching: MemslotEngine = await FetchingEngine.create();
+  const fetching: MemslotEngine = await FetchingEngine.create({ wasm: { shared: "/engine.wasm" } });
+  // @ts-expect-error
+  await FetchingEngine.create({ wasm: { shared: 1 } });
   // @ts-expect-error
   await MemslotEngine.create({ maxSlot: 64 });
   // @ts-expect-error

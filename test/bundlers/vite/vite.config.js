@@ -1,10 +1,10 @@
-/** Nothing is needed for memslots; the headers let the dev server's pages share memory with their workers. */
+/** Nothing is needed for memslots; the headers let pages share memory with their workers. */
+const headers = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+};
+
 export default {
-  build: { target: "es2022" },
-  server: {
-    headers: {
-      "Cross-Origin-Opener-Policy": "same-origin",
-      "Cross-Origin-Embedder-Policy": "require-corp",
-    },
-  },
+  server: { headers },
+  preview: { headers },
 };

@@ -1,9 +1,0 @@
-/**
- * The engine's functions that the hart calls wasm to wasm; the file's name is the import's module name. FLAT
- * is 1 in the build without them, set by asconfig.json.
- */
-export declare function enterSection(reader: usize): bool;
-export declare function exitSection(reader: usize): void;
-export declare function gpaToHva(reader: usize, gpa: f64): f64;
-export declare function gpaToHvaRead(reader: usize, gpa: f64): f64;
-export declare function markDirty(reader: usize, gpa: f64): void;

@@ -1,0 +1,177 @@
+/** The replay under the eyes of vCPUs: where they look, how the writer waits for them, and what they find. */
+import { MemslotEngine } from "memslots";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { readTrace } from "../../../src/cli/input.js";
+import type { Crew } from "../../../src/replay/crew.js";
+import {
+  choosePage,
+  encodeProbes,
+  type Probe,
+  type ProbePage,
+  probesOf,
+} from "../../../src/replay/probes.js";
+import { Progress } from "../../../src/replay/progress.js";
+import { type EngineClass, replayTrace, startVcpus } from "../../../src/replay/replay.js";
+import { bootFile, type Change, linesOf } from "../../support/boot.js";
+import { random } from "../../support/random.js";
+import { PAGE, region, slotNumber } from "../../support/region.js";
+
+const WORKER = new URL("../../../dist/vcpuworker.js", import.meta.url);
+const VCPUS = 2;
+
+let crew: Crew;
+
+test.before(async () => {
+  crew = await startVcpus(WORKER, VCPUS);
+});
+
+test.after(() => crew.end());
+
+async function replayWatched(
+  commits: readonly (readonly Change[])[],
+  engineClass: EngineClass = MemslotEngine,
+) {
+  return replayTrace(await readTrace(bootFile(linesOf(commits))), engineClass, crew);
+}
+
+/** A probe in pages. */
+function inPages({ asId, start, end, before, after }: Probe): number[] {
+  return [asId, ...[start, end, before, after].map((bytes) => bytes / PAGE)];
+}
+
+test("probes are the pages mapped before and after, with both host addresses", () => {
+  const before = [region(0, 0, 8, 100), region(1, 20, 4, 200), region(slotNumber(1, 0), 0, 4, 300)];
+  const after = [region(0, 0, 2, 100), region(2, 4, 8, 500), region(slotNumber(1, 0), 2, 4, 302)];
+  assert.equal(probesOf(before, after, []).map(inPages), [
+    [0, 0, 2, 100, 100],
+    [0, 4, 8, 104, 500],
+    [1, 2, 4, 302, 302],
+  ]);
+  assert.equal(probesOf([], after, []), []);
+  assert.equal(probesOf(before, [], []), []);
+});
+
+test("where there are gaps, probes are in them only", () => {
+  const slots = [region(0, 0, 8, 100), region(1, 20, 4, 200), region(slotNumber(1, 0), 0, 8, 300)];
+  const gap = { asId: 0, start: 20 * PAGE, end: 24 * PAGE };
+  assert.equal(probesOf(slots, slots, [gap]).map(inPages), [[0, 20, 24, 200, 200]]);
+  assert.is(probesOf(slots, slots, [{ ...gap, asId: 1 }]).length, 3, "a gap of nothing that stays");
+});
+
+test("chosen pages are all those of a commit's probes, and no other", () => {
+  const probe = (asId: number, start: number, end: number): Probe => ({
+    asId,
+    start: start * PAGE,
+    end: end * PAGE,
+    before: (start + 100) * PAGE,
+    after: (start + 200) * PAGE,
+  });
+  const probes = encodeProbes([[probe(0, 5, 6)], [], [probe(0, 1, 4), probe(1, 8, 10)]]);
+  const page: ProbePage = { asId: -1, gpa: -1, before: -1, after: -1 };
+  const rng = random(1);
+  const chosen = (commit: number) => {
+    const seen = new Set<string>();
+    for (let i = 0; i < 500; i++) {
+      if (!choosePage(probes, commit, rng.int(2 ** 32), page)) return [];
+      assert.is(page.before - page.gpa, 100 * PAGE);
+      assert.is(page.after - page.gpa, 200 * PAGE);
+      seen.add(`${page.asId}:${page.gpa / PAGE}`);
+    }
+    return [...seen].sort();
+  };
+  assert.equal(chosen(0), ["0:5"]);
+  assert.equal(chosen(1), []);
+  assert.equal(chosen(2), ["0:1", "0:2", "0:3", "1:8", "1:9"]);
+});
+
+test("a writer does not wait for sections once a vCPU has failed", () => {
+  const progress = new Progress(2);
+  const same = new Progress(2, progress.buffer);
+  same.fail(1);
+  assert.throws(() => progress.awaitSections(1), /^vCPU 1 failed$/);
+});
+
+/** A slot that is cut in two and made whole again, in two address spaces. */
+const CUT: Change[][] = [slotNumber(0, 0), slotNumber(1, 0)].flatMap((slot) => [
+  [[slot, 0, 16, 0]],
+  [
+    [slot, 0, 0, 0],
+    [slot, 0, 8, 0],
+    [slot + 1, 8, 8, 8],
+  ],
+  [
+    [slot, 0, 0, 0],
+    [slot + 1, 0, 0, 0],
+    [slot, 0, 16, 0],
+  ],
+]);
+
+/** On a busy machine no vCPU may run between two calls: so many replays, until one of them has. */
+const REPLAYS_MAX = 40;
+
+test("vCPUs miss pages under updates one by one, and none under lists", async () => {
+  let misses = 0;
+  for (let i = 0; i < REPLAYS_MAX && misses === 0; i++) {
+    const { oneByOne, list } = await replayWatched(CUT);
+    misses = oneByOne.probed!.misses;
+    assert.is(list.probed!.misses, 0);
+    assert.ok(list.probed!.accesses > 0);
+  }
+  assert.ok(misses > 0);
+});
+
+test("pages that a commit unmaps are no misses", async () => {
+  const { oneByOne } = await replayWatched([[[0, 0, 16, 0]], [[1, 20, 1, 20]], [[0, 0, 0, 0]]]);
+  assert.is(oneByOne.probed!.misses, 0);
+  assert.ok(oneByOne.probed!.accesses > 0);
+});
+
+test("without a crew nothing is probed", async () => {
+  const { oneByOne, list } = await replayTrace(await readTrace(bootFile(linesOf(CUT))), MemslotEngine);
+  assert.not("probed" in oneByOne || "probed" in list);
+});
+
+/** An engine class whose engines are changed by `change`; `number` counts them. */
+function broken(
+  change: (engine: Awaited<ReturnType<EngineClass["create"]>>, number: number) => void,
+): EngineClass {
+  let number = 0;
+  return {
+    async create(options) {
+      const engine = await (MemslotEngine as EngineClass).create(options);
+      change(engine, number++);
+      return engine;
+    },
+  };
+}
+
+test("the vCPUs alone detect a list that is applied one by one", async () => {
+  let misses = 0;
+  for (let i = 0; i < REPLAYS_MAX && misses === 0; i++) {
+    const { list } = await replayWatched(
+      CUT,
+      broken((engine) => {
+        engine.setUserMemoryRegionList = (regions) => {
+          for (const region of regions) engine.setUserMemoryRegion(region);
+        };
+      }),
+    );
+    assert.is(list.gaps.length, 0);
+    misses = list.probed!.misses;
+  }
+  assert.ok(misses > 0);
+});
+
+test("a page that translates to neither of its places ends the replay", async () => {
+  // The first two engines are those of the replay without vCPUs, the third one is changed one by one.
+  const engines = broken((engine, number) => {
+    if (number !== 2) return;
+    const set = engine.setUserMemoryRegion.bind(engine);
+    engine.setUserMemoryRegion = (region) => set({ ...region, userspaceAddr: region.userspaceAddr + PAGE });
+  });
+  const outcome = await replayWatched(CUT, engines).catch(String);
+  assert.match(String(outcome), /guest address \d+ translates to \d+, but is at \d+ before the commit/);
+});
+
+test.run();
