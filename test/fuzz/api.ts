@@ -5,8 +5,10 @@
 import * as assert from "node:assert/strict";
 import fc from "fast-check";
 import {
+  ERRNO,
   encodeUserspaceMemoryRegion,
   guestMemory,
+  KVM_MEM_LOG_DIRTY_PAGES,
   type KvmError,
   MemslotEngine,
   mergeSlots,
@@ -23,6 +25,8 @@ import { snapshot } from "../support/snapshot.js";
 
 const PAGE = 4096;
 const OPTIONS = { addressSpaces: 2, maxSlots: 6, maxVcpus: 2, maxListEntries: 5 };
+/** Logs of that many bytes fit into the memory that an engine reserves, beside those of a layout that still dies. */
+const LOGS_MAX = 2 ** 28;
 const WINDOW = { pageShift: 12, startGfn: 0, endGfn: 12, edges: 8, dirty: false };
 
 /** An argument as data, so that a case can be shrunk and printed. */
@@ -305,6 +309,20 @@ function plain(outcome: Outcome, method: string, isEmpty: boolean): unknown {
   return outcome.value;
 }
 
+/** Bytes of the dirty logs that there would be with these regions: two bits a page, as KVM allocates them. */
+function logBytesWanted(model: ModelEngine, args: readonly Value[]): number {
+  const present = [0, 1]
+    .flatMap((asId) => model.slots(asId))
+    .map((region) => [region.flags, region.memorySize]);
+  const wanted = args
+    .flatMap((value) => ("list" in value ? value.list : [value]))
+    .map((value) => ("region" in value ? value.region : {}))
+    .map(({ flags, memorySize }) => [flags && made(flags), memorySize && made(memorySize)]);
+  return [...present, ...wanted]
+    .filter(([flags]) => (Number(flags) & KVM_MEM_LOG_DIRTY_PAGES) !== 0)
+    .reduce((sum, [, memorySize]) => sum + Number(memorySize) / PAGE / 4, 0);
+}
+
 function step(engine: MemslotEngine, model: ModelEngine, { method, args }: Call): void {
   const other = OTHERS[method];
   if (other !== undefined) {
@@ -328,6 +346,8 @@ function step(engine: MemslotEngine, model: ModelEngine, { method, args }: Call)
   // The model's addresses are bigints, which fractions are not: what the engine has done is compared all the same.
   const isWhole = args.every((value) => !("bad" in value) || Number.isSafeInteger(value.bad));
   if (!isWhole && GPA_FIRST.has(method)) return;
+  // The model has memory without end: where the engine has none left for the logs, it has changed nothing.
+  if ("errno" in ours && ours.errno === -ERRNO.ENOMEM && logBytesWanted(model, args) > LOGS_MAX) return;
   const theirs = outcomeOf(() => call(model, method, args.map(madeForModel)));
   const first = args[0];
   const isEmpty = first !== undefined && "list" in first && first.list.length === 0;
