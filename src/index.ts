@@ -13,7 +13,6 @@ export { type ClearArguments, takeDirtyPages, takeDirtyPagesAsync } from "./dirt
 export type { DirtyRange } from "./dirty/ranges.js";
 export { type DirtyGfn, DirtyRing, type RingHarvest } from "./dirty/ring.js";
 export { MemslotEngine } from "./engine.js";
-export type { HoleHandler } from "./guest/access.js";
 export type { AtomicBits, AtomicValue, GuestAtomics } from "./guest/atomics.js";
 export type { GuestCache } from "./guest/cache.js";
 export { type GuestMemoryOptions, guestMemory } from "./guest/create.js";
@@ -21,6 +20,7 @@ export type { AccessSizes, Device, Devices } from "./guest/devices.js";
 export type { HostMemory, HostRange } from "./guest/host.js";
 export type { GuestMemory } from "./guest/memory.js";
 export { containsGuest, copyGuest, guestPieces, type PieceOptions } from "./guest/pieces.js";
+export type { HoleHandler } from "./guest/target.js";
 export { type WatchedAccess, type WatchOptions, watchGuest } from "./guest/watch.js";
 export { ERRNO, type ErrnoCode, KvmError } from "./kvm/errno.js";
 export type { EndedLog, GuestHole, GuestHoleKind, KvmErrorDetails } from "./kvm/errordetails.js";

@@ -21,9 +21,6 @@ import {
   PIECE_READ_ONLY,
   PIECE_START_OFFSET,
   PIECE_TARGET_OFFSET,
-  TLB_CODE,
-  TLB_READ,
-  TLB_WRITE,
 } from "../core/layout.js";
 import type { Thread } from "../core/thread.js";
 import { show } from "../kvm/arguments.js";
@@ -40,67 +37,12 @@ import {
   suspendSection,
   UNKNOWN,
 } from "../read/section.js";
-import type { Devices } from "./devices.js";
 import { holeError } from "./holeerror.js";
-import type { HostMemories } from "./host.js";
 import { deviceRun, FAR_GPA, MEMORY, Run, Runs } from "./runs.js";
+import { type AccessTarget, type CopyPiece, FETCH, type Original, WRITE } from "./target.js";
 
-/** Called with each hole. Its result is the value that a load reads, 0 if it returns nothing. */
-// biome-ignore lint/suspicious/noConfusingVoidType: a handler that only takes note returns nothing
-export type HoleHandler = (hole: GuestHole) => number | bigint | void;
-
-/** Copies `count` bytes at `at` of a run's bytes, `done` bytes behind the first of the access. */
-export type CopyPiece = (run: Run, at: number, count: number, done: number) => void;
-
-/** What an access is for; the same numbers as in the core. */
-export const READ = TLB_READ;
-export const WRITE = TLB_WRITE;
-export const FETCH = TLB_CODE;
-
-/** Watches of a guest memory, as its accesses see them. */
-export interface WatchList {
-  /**
-   * Cut a piece of guest memory around byte `gpa` to the page that is watched for a kind of access, or to what is not
-   * watched: as it is, and as the original `distance` bytes further. @returns true if it is watched
-   */
-  cut(piece: Piece, gpa: number, kind: number, distance: number): boolean;
-  /** An access was done. Its watches are called by `tell`. */
-  note(
-    gpa: number,
-    bytes: number,
-    kind: number,
-    value: number | bigint,
-    originals: readonly Original[],
-  ): void;
-  /** Call the handlers of what was noted, outside of all sections. */
-  tell(section: Section): void;
-}
-
-/** Guest bytes [start, end), to which one thing responds. */
-export interface Piece {
-  start: number;
-  end: number;
-}
-
-/** Guest bytes that a mirror shows, in the address space of the access. */
-export interface Original {
-  gpa: number;
-  bytes: number;
-}
-
-/** What an access works on. */
-export interface AccessTarget {
-  thread: Thread;
-  host: HostMemories;
-  section: Section;
-  /** Reader line of the vCPU; 0: that of the thread. */
-  vcpu: number;
-  onHole: HoleHandler | undefined;
-  devices: Devices | undefined;
-  watches: WatchList | undefined;
-  /** Called when the watches change: forget what was found. */
-  readonly forget: (() => void)[];
-}
+/** What the hot path compares with a section's layout when it has seen none yet, or not what was found since. */
+export const UNSEEN: object = {};
 
 const REGION_BYTES = REGION_WORDS * 4;
 const PIECE_END = PIECE_AS_ID_OFFSET + 4;
@@ -147,8 +89,8 @@ export class GuestAccess {
   stores = UNKNOWN.stores;
   /** The pinned layout is that of a section of our own. */
   opened = false;
-  /** Called when runs that were found are forgotten: whoever has a copy of the main run drops it. */
-  onForget: () => void = () => {};
+  /** Called when runs that were found are forgotten: hot paths drop what they have seen of them, the layout too. */
+  readonly onForget: (() => void)[] = [];
   /** Why the last `find` found nothing. */
   kind: GuestHoleKind = "no-slot";
   readonly #pageBytes: number;
@@ -227,7 +169,7 @@ export class GuestAccess {
       this.layout = layout;
     } else {
       this.writes.clearTables();
-      this.onForget();
+      this.#forgotten();
     }
     this.stores = layout.stores;
     return false;
@@ -236,7 +178,11 @@ export class GuestAccess {
   /** Forget all runs. */
   forget(): void {
     for (const runs of this.#runs) runs.clear();
-    this.onForget();
+    this.#forgotten();
+  }
+
+  #forgotten(): void {
+    for (const drop of this.onForget) drop();
   }
 
   /** After the access and its dirty mark. */

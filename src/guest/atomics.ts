@@ -5,8 +5,9 @@
  *
  * As in KVM a compare-and-swap marks its page dirty whether it swapped or not (emulator_cmpxchg_emulated).
  */
-import { type AccessTarget, GuestAccess, READ, toGpa, WRITE } from "./access.js";
+import { GuestAccess, toGpa } from "./access.js";
 import type { Run } from "./runs.js";
+import { type AccessTarget, READ, WRITE } from "./target.js";
 
 /** Width of an atomic operation. */
 export type AtomicBits = 8 | 16 | 32 | 64;

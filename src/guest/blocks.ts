@@ -4,7 +4,8 @@
  * the bytes that the next one is read from.
  */
 import { show } from "../kvm/arguments.js";
-import { type CopyPiece, type GuestAccess, READ, toGpa, WRITE } from "./access.js";
+import { type GuestAccess, toGpa } from "./access.js";
+import { type CopyPiece, READ, WRITE } from "./target.js";
 
 /** @returns bytes copied; @throws as GuestMemory.read */
 export function readBlock(access: GuestAccess, gpa: number, target: Uint8Array): number {

@@ -11,8 +11,9 @@ import { show, toAddress } from "../kvm/arguments.js";
 import { ERRNO, KvmError } from "../kvm/errno.js";
 import { KVM_MEM_READONLY } from "../kvm/uapi.js";
 import type { Section } from "../read/section.js";
-import { type AccessTarget, type CopyPiece, GuestAccess, READ, toGpa, WRITE } from "./access.js";
+import { GuestAccess, toGpa } from "./access.js";
 import { NO_RUN } from "./runs.js";
+import { type AccessTarget, type CopyPiece, READ, WRITE } from "./target.js";
 
 /** No generation is this. */
 const NO_GENERATION = -2;

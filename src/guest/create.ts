@@ -3,10 +3,10 @@ import { type Engine, threadOf } from "../core/thread.js";
 import { checkFunction, checkOptionNames, show } from "../kvm/arguments.js";
 import { Section, sectionOf } from "../read/section.js";
 import type { Vcpu } from "../read/vcpu.js";
-import type { HoleHandler } from "./access.js";
 import { checkDevices, type Devices } from "./devices.js";
 import { HostMemories, type HostMemory, type HostRange } from "./host.js";
 import { GuestMemory } from "./memory.js";
+import type { HoleHandler } from "./target.js";
 
 /** Options of `guestMemory`. */
 export interface GuestMemoryOptions {

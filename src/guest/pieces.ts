@@ -3,9 +3,10 @@
  * and works in the layout of the vCPU's section, or in one of its own.
  */
 import { show, toAddress } from "../kvm/arguments.js";
-import { accessOf, type GuestAccess, READ, toGpa, WRITE } from "./access.js";
+import { accessOf, type GuestAccess, toGpa } from "./access.js";
 import type { GuestMemory } from "./memory.js";
 import type { Run } from "./runs.js";
+import { READ, WRITE } from "./target.js";
 
 /** Whether bytes are to be written. */
 export interface PieceOptions {

@@ -8,10 +8,11 @@
  */
 import type { GuestHoleKind } from "../kvm/errordetails.js";
 import { resumeSection, suspendSection } from "../read/section.js";
-import { type CopyPiece, FETCH, type GuestAccess, toGpa, WRITE } from "./access.js";
+import { type GuestAccess, toGpa } from "./access.js";
 import { accessDevice, isPlain } from "./devices.js";
 import { FAR_GPA, MEMORY, NO_RUN, type Run } from "./runs.js";
 import { getValue, move, setValue } from "./scratch.js";
+import { type CopyPiece, FETCH, READ, WRITE } from "./target.js";
 
 const SCRATCH_BYTES = 8;
 
@@ -29,13 +30,26 @@ export class TypedAccess {
   readonly scratch = new DataView(new ArrayBuffer(SCRATCH_BYTES));
   /** The last run of memory that a fetch has found. */
   code = NO_RUN;
+  /** Called when the access has found something to load from, or to store to: the hot path sees it from then on. */
+  onLoad: () => void = () => {};
+  onStore: () => void = () => {};
   readonly #access: GuestAccess;
-  /** Has the hot path see what the access has found. */
-  readonly #sync: () => void;
 
-  constructor(access: GuestAccess, sync: () => void) {
+  constructor(access: GuestAccess) {
     this.#access = access;
-    this.#sync = sync;
+  }
+
+  #found(kind: number): void {
+    if (kind === WRITE) this.onStore();
+    else this.onLoad();
+  }
+
+  /** A block is done up to its hole, if it has one. @returns `done` */
+  block(op: string, address: number, bytes: number, done: number, write: boolean): number {
+    this.#found(write ? WRITE : READ);
+    const at = toGpa(address) + done;
+    if (done < bytes) this.#access.report(op, at, bytes - done, at, write, 0);
+    return done;
   }
 
   /**
@@ -72,9 +86,9 @@ export class TypedAccess {
       if (!(known && at >= 0 && at + bytes <= near.size)) {
         run = access.find(gpa, kind);
         if (run !== undefined) at = gpa - run.gpa;
-        this.#sync();
+        this.#found(kind);
       } else if (!access.opened) {
-        this.#sync();
+        this.#found(kind);
       }
       if (run !== undefined && at + bytes <= run.bytes.length) {
         if (kind === FETCH && !run.watched && gpa < FAR_GPA) this.code = run;
@@ -86,14 +100,14 @@ export class TypedAccess {
           const kept = access.keepLogged(gpa, bytes, run);
           move(this.scratch, 0, run.view, at, bytes);
           if (!kept) access.mark(gpa, bytes, run);
-          this.#sync();
+          this.#found(kind);
         }
         if (!run.watched) return;
       } else if (run === undefined || run.device === MEMORY || at + bytes > run.size) {
         parts = this.#parts(gpa, bytes, kind);
         if (parts.every((part) => part.run?.device === MEMORY))
           this.#transfer(gpa, bytes, kind, this.scratch);
-        this.#sync();
+        this.#found(kind);
       }
     } finally {
       access.end();

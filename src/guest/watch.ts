@@ -8,8 +8,9 @@
  */
 import { checkFunction, checkOptionNames, show, toAddress, toBoolean } from "../kvm/arguments.js";
 import { resumeSection, type Section, suspendSection } from "../read/section.js";
-import { accessOf, FETCH, type Original, type Piece, READ, type WatchList, WRITE } from "./access.js";
+import { accessOf } from "./access.js";
 import type { GuestMemory } from "./memory.js";
+import { FETCH, type Original, type Piece, READ, type WatchList, WRITE } from "./target.js";
 
 /** The bytes and kinds of access that a watch is for. */
 export interface WatchOptions {

@@ -35,6 +35,11 @@ export function checkOptionNames<Options>(
 }
 
 /** @throws TypeError naming the argument */
+export function checkArray(value: unknown, name: string): void {
+  if (!Array.isArray(value)) throw new TypeError(`${name} must be an array, not ${show(value)}`);
+}
+
+/** @throws TypeError naming the argument */
 export function checkFunction(value: unknown, name: string): void {
   if (typeof value !== "function") throw new TypeError(`${name} must be a function, not ${show(value)}`);
 }

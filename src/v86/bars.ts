@@ -2,7 +2,7 @@
  * PciDevice: a PCI function and the targets of its BARs. A target is host memory, which becomes a slot, or registers,
  * which become an MMIO window. It computes the regions and windows of a commit that moves BARs.
  */
-import { checkObject, checkOptionNames, show, toU32 } from "../kvm/arguments.js";
+import { checkArray, checkObject, checkOptionNames, show, toU32 } from "../kvm/arguments.js";
 import type { UserspaceMemoryRegion } from "../kvm/uapi.js";
 import type { DeviceWindow } from "../kvm/window.js";
 import { PAGE_BYTES } from "./parts.js";
@@ -46,7 +46,7 @@ export class PciDevice {
   constructor(options: PciDeviceOptions) {
     checkOptionNames<PciDeviceOptions>(options, { ...FUNCTION_OPTIONS, bars: true });
     const { bars } = options;
-    if (!Array.isArray(bars)) throw new TypeError(`bars must be an array, not ${show(bars)}`);
+    checkArray(bars, "bars");
     for (const [i, bar] of bars.entries()) {
       if (bar === undefined) continue;
       checkObject(bar, `bars[${i}]`);

@@ -1,5 +1,5 @@
 /** Options and result of a commit. An unknown option is a TypeError. */
-import { checkOptionNames, show, toAddress, toBoolean } from "../kvm/arguments.js";
+import { checkArray, checkOptionNames, show, toAddress, toBoolean } from "../kvm/arguments.js";
 import type { EndedLog } from "../kvm/errordetails.js";
 import type { MemoryAttributes } from "../kvm/uapi.js";
 import type { MmioWindow, WindowChange } from "../kvm/window.js";
@@ -127,7 +127,7 @@ export function checkCommitOptions(options: CommitOptions): CheckedCommitOptions
 /** A list, or an empty one. @throws TypeError naming the option */
 function toList<T>(list: readonly T[] | undefined, name: string): readonly T[] {
   if (list === undefined) return NONE;
-  if (!Array.isArray(list)) throw new TypeError(`${name} must be an array, not ${show(list)}`);
+  checkArray(list, name);
   return list;
 }
 

@@ -2,7 +2,7 @@
 import type { EngineExports } from "../core/exports.js";
 import { RING_BYTES_MAX } from "../core/layout.js";
 import type { Thread } from "../core/thread.js";
-import { checkOptionNames, putU64, show, toU32 } from "../kvm/arguments.js";
+import { checkArray, checkOptionNames, putU64, show, toU32 } from "../kvm/arguments.js";
 import { ERRNO, KvmError } from "../kvm/errno.js";
 import {
   GUEST_MEMFD_FLAG_INIT_SHARED,
@@ -102,7 +102,7 @@ function enabling(
   const request: EnableCap = typeof cap === "object" && cap !== null ? cap : { cap, args };
   checkOptionNames<EnableCap>(request, { cap: true, flags: true, args: true }, "cap");
   const { cap: wanted, flags = 0, args: given = [] } = request;
-  if (!Array.isArray(given)) throw new TypeError(`args must be an array, not ${show(given)}`);
+  checkArray(given, "args");
   const [value = 0] = given;
   const number = toU32(wanted, "cap");
   const words = new Uint32Array(2);

@@ -3,7 +3,7 @@
  * objects as words, makes one commit, and returns its result as an object.
  */
 import type { Thread } from "../core/thread.js";
-import { checkObject, show } from "../kvm/arguments.js";
+import { checkArray, checkObject } from "../kvm/arguments.js";
 import { ERRNO, KvmError } from "../kvm/errno.js";
 import {
   putRegion,
@@ -93,7 +93,7 @@ function encodeList(
 ): CommitRequest {
   const regions =
     given instanceof Uint8Array ? decodeUserspaceMemoryRegionList(given, maxListEntries, op) : given;
-  if (!Array.isArray(regions)) throw new TypeError(`regions must be an array, not ${show(regions)}`);
+  checkArray(regions, "regions");
   const count = regions.length;
   if (count > maxListEntries) {
     const reason = `${count} entries, maxListEntries is ${maxListEntries}`;

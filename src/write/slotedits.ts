@@ -3,7 +3,15 @@
  * that deletes and creates, for `setUserMemoryRegionList`. As one list, no page that keeps its host page is ever
  * unmapped, and it keeps its dirty bit.
  */
-import { checkObject, checkOptionNames, show, toAddress, toBoolean, toU32 } from "../kvm/arguments.js";
+import {
+  checkArray,
+  checkObject,
+  checkOptionNames,
+  show,
+  toAddress,
+  toBoolean,
+  toU32,
+} from "../kvm/arguments.js";
 import type { Slot } from "../kvm/region.js";
 import { KVM_MEM_READONLY } from "../kvm/uapi.js";
 
@@ -123,7 +131,10 @@ export function protectRange(
   const start = toAddress(gpa, "gpa");
   const end = start + toAddress(bytes, "bytes");
   const wanted = toBoolean(readonly, "readonly", false) ? KVM_MEM_READONLY : 0;
-  const numbers = [...free];
+  checkArray(slots, "slots");
+  for (const [i, slot] of slots.entries()) checkSlot(slot, `slots[${i}]`);
+  checkArray(free, "free");
+  const numbers = free.map((number, i) => toU32(number, `free[${i}]`));
   const number = () => {
     const next = numbers.shift();
     if (next === undefined) throw new RangeError("free must have a number for each part that is split off");
@@ -164,8 +175,8 @@ function remove(slot: Slot): Slot {
 }
 
 function inside(slot: Slot, gpa: number): number {
-  const offset = gpa - slot.guestPhysAddr;
-  if (!Number.isSafeInteger(gpa) || offset <= 0 || offset >= slot.memorySize) {
+  const offset = toAddress(gpa, "gpa") - slot.guestPhysAddr;
+  if (offset <= 0 || offset >= slot.memorySize) {
     throw new RangeError(`gpa must lie inside the slot, behind its first byte, not at ${show(gpa)}`);
   }
   return offset;

@@ -18,6 +18,7 @@ import {
   WINDOW_WAYS_SHIFT,
 } from "../core/layout.js";
 import {
+  checkArray,
   checkObject,
   checkOptionNames,
   putU64,
@@ -104,7 +105,7 @@ function encode(
   const encoded = kept.get(windows);
   if (encoded !== undefined) return { asId, ...encoded() };
   const name = `windows[${asId}]`;
-  if (!Array.isArray(windows)) throw new TypeError(`${name} must be an array, not ${show(windows)}`);
+  checkArray(windows, name);
   // By number: the length and each window are read once, and a method of the array is the caller's.
   const checked = Array.from({ length: windows.length }, (_, i) => ({
     ...checkWindow(windows[i]!, `${name}[${i}]`, asId, addressSpaces, limit),

@@ -12,6 +12,7 @@ import {
   type KvmError,
   MemslotEngine,
   mergeSlots,
+  protectRange,
   readersOf,
   resizeSlot,
   setReadonly,
@@ -180,16 +181,24 @@ const OTHERS: Readonly<
       }
     },
   ],
-  edits: [
+  split: [
     [slot, size, slot],
-    (engine, [number, at, other]) => {
-      splitSlot(engine.slot(number as number)!, at as number, other as number);
-      resizeSlot(engine.slot(number as number)!, { memorySize: at } as never);
-      setReadonly(engine.slot(number as number)!, other as never);
-      mergeSlots(engine.slot(number as number)!, engine.slot(other as number)!);
-    },
+    (engine, [at, gpa, upper]) => splitSlot(slotOf(engine, at), gpa as number, upper as number),
+  ],
+  merge: [[slot, slot], (engine, [one, other]) => mergeSlots(slotOf(engine, one), slotOf(engine, other))],
+  resize: [
+    [slot, size, size],
+    (engine, [at, start, end]) => resizeSlot(slotOf(engine, at), { start, end } as never),
+  ],
+  readonly: [[slot, bad], (engine, [at, readonly]) => setReadonly(slotOf(engine, at), readonly as boolean)],
+  protect: [
+    [gpa, size, bad, bad],
+    (engine, [at, bytes, readonly, free]) =>
+      protectRange(engine.slots(), at as number, bytes as number, readonly as boolean, [1, free] as number[]),
   ],
 };
+
+const slotOf = (engine: MemslotEngine, number: unknown) => engine.slot(number as number)!;
 
 /** Whether the language makes a number of a value: of no symbol, no bigint beside a number, no bare object. */
 function isNumeric(value: unknown): boolean {

@@ -41,7 +41,7 @@ const HEAD =
 /** Behind the name of an alias and its target. */
 const PART = / ([0-9a-f]{16})-([0-9a-f]{16})(?= |$)/i;
 const OFFSET = /@([0-9a-f]{16})(?= |$)/i;
-const OWNER = / (?:orphan(?= |$)|(?:owner|parent):\{[^{}]*\}(?: {1,40}(?:owner|parent):\{[^{}]*\})*)/;
+const OWNER = / (?:orphan(?= |$)|(?:owner|parent):\{[^{}]*\}(?: +(?:owner|parent):\{[^{}]*\})*)/;
 const DISABLED = " [disabled]";
 const ACCELERATORS = /^(?:kvm|tcg|hvf|whpx|nvmm|mshv|xen|hax|qtest)(?::\w+)?$/i;
 const KIND = /^(?:nv-)?(ram|ramd|rom|romd|i\/o|container)$|^([R-][W-])$/;

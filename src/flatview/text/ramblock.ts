@@ -20,30 +20,35 @@ export interface RamBlock {
   readonly host: bigint | undefined;
 }
 
-/** Block of pages and three numbers, behind the name. */
-const BLOCK =
-  / \d{1,9} [KMGT]?i?B {1,40}0x[0-9a-f]{1,16} {1,40}0x([0-9a-f]{1,16}) {1,40}0x([0-9a-f]{1,16})(?= |$)/i;
-/** Host address, and whether it is read-only. */
-const HOST = /^(?: {1,40}0x([0-9a-f]{1,16}))?(?: {1,40}(?:ro|rw))?$/i;
+const NUMBER = /^0x[0-9a-f]{1,16}$/i;
+/** Offset, bytes in use, bytes in all, and the host address where the text tells it. */
+const NUMBERS_MIN = 3;
+const NUMBERS_MAX = 4;
 
 /** The head of the table. */
 export function isRamBlockHead(text: string): boolean {
   return /^Block Name +PSize +Offset\b/.test(text.trimStart());
 }
 
-/** A line of the table, or undefined. */
+/** A line of the table, or undefined. Read from its end: names have spaces. */
 export function ramBlockOf(text: string): RamBlock | undefined {
-  const found = BLOCK.exec(` ${text}`);
-  const rest = found === null ? null : HOST.exec(` ${text}`.slice(found.index + found[0].length));
-  if (found === null || rest === null) return undefined;
-  const [, used, total] = found;
-  const host = rest[1];
-  return {
-    name: text.slice(0, Math.max(0, found.index - 1)).trim(),
-    used: BigInt(`0x${used}`),
-    total: BigInt(`0x${total}`),
-    host: host === undefined ? undefined : BigInt(`0x${host}`),
+  const words = text.split(" ");
+  const pop = (pattern: RegExp): string | undefined => {
+    while (words.at(-1) === "") words.pop();
+    return pattern.test(words.at(-1) ?? "") ? words.pop() : undefined;
   };
+  pop(/^r[ow]$/i);
+  const numbers: bigint[] = [];
+  while (numbers.length < NUMBERS_MAX) {
+    const number = pop(NUMBER);
+    if (number === undefined) break;
+    numbers.unshift(BigInt(number));
+  }
+  if (numbers.length < NUMBERS_MIN) return undefined;
+  // The size of a page, as "4 KiB".
+  if (pop(/^[KMGT]?i?B$/i) === undefined || pop(/^\d{1,9}$/) === undefined) return undefined;
+  const [, used, total, host] = numbers;
+  return { name: words.join(" ").trim(), used: used!, total: total!, host };
 }
 
 /** The blocks that a region of this name may be: the one that has it, or those of devices that end in it. */

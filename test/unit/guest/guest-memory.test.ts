@@ -1,5 +1,6 @@
 /** Guest memory: typed accesses, blocks, holes, sections, growing host memory; against a byte-by-byte model. */
 import {
+  containsGuest,
   copyGuest,
   type GuestHole,
   type GuestMemory,
@@ -933,7 +934,8 @@ test("random accesses in and outside of sections, while the map changes, equal t
       hostAddr: world.starts[i]!,
     }));
     const vcpu = engine.vcpu();
-    const through = guestMemory(engine, host, { vcpu, onHole });
+    // Two of one vCPU: what one derives, the other must not take for its own.
+    const through = [0, 1].map(() => guestMemory(engine, host, { vcpu, onHole }));
     const alone = [0, 1].map((asId) => guestMemory(engine, host, { asId, onHole }));
     let inside = false;
     // The section is older than the map.
@@ -966,8 +968,13 @@ test("random accesses in and outside of sections, while the map changes, equal t
       } else if (rng.chance(0.3)) {
         const asId = rng.int(2);
         accessRandomly(rng, world.gpa(), model, asId, alone[asId]!, holes);
+      } else if (rng.chance(0.1)) {
+        const [gpa, bytes, write] = [world.gpa(), 1 + rng.int(2 * PAGE), rng.chance(0.5)];
+        const there = (behind ? pinned : model).reach(vcpu.asId, gpa, bytes, write) === bytes;
+        assert.is(containsGuest(rng.pick(through), gpa, bytes, { write }), there);
       } else {
-        const told = accessRandomly(rng, world.gpa(), behind ? pinned : model, vcpu.asId, through, holes);
+        const memory = rng.pick(through);
+        const told = accessRandomly(rng, world.gpa(), behind ? pinned : model, vcpu.asId, memory, holes);
         // The handler ran outside of the section, which has gone on with the newest layout.
         if (told) behind = false;
       }

@@ -5,6 +5,7 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import {
+  containsGuest,
   type GuestHole,
   type GuestMemory,
   guestMemory,
@@ -414,6 +415,23 @@ test("a released vCPU refuses every call, and cannot touch the section of who ha
   assert.is(inside(engine, next), true);
   assert.is(next.gpaToHva(PAGE), PAGE);
   next.release();
+});
+
+test("what one guest memory has found in another address space is not what the other one has armed the section with", async () => {
+  const { engine, host, vcpu } = await world(region(0, 0, 1, 1), region(0x1_0000, 0, 1, 2));
+  const [one, other] = [0, 1].map(() => guestMemory(engine, host, { vcpu }));
+  vcpu.enter();
+  assert.is(one!.getUint8(0), 1);
+  vcpu.asId = 1;
+  // Finds, and accesses nothing.
+  assert.is(containsGuest(one!, 0, 1), true);
+  assert.is(containsGuest(one!, 0, 1, { write: true }), true);
+  vcpu.asId = 0;
+  assert.is(other!.getUint8(0), 1);
+  assert.is(one!.getUint8(0), 1);
+  one!.setUint8(0, 7);
+  assert.equal([host[PAGE], host[2 * PAGE]], [7, 2]);
+  vcpu.release();
 });
 
 test("translate checks its arrays before its section, and leaves none open", async () => {
