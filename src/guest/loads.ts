@@ -22,9 +22,9 @@ import { FETCH, READ } from "./target.js";
 import type { TypedAccess } from "./typed.js";
 
 /**
- * Typed loads by guest address, in bytes and of any alignment, each done whole or not at all. One that meets a hole asks
- * `onHole`, else it is a KvmError EFAULT whose `hole` tells where and why. Big-endian unless `littleEndian` is true, as
- * those of DataView.
+ * Loads by guest address, in bytes and of any alignment; a typed one is done whole or not at all. One that meets a hole
+ * asks `onHole`, else it is a KvmError EFAULT whose `hole` tells where and why. Typed loads are big-endian unless
+ * `littleEndian` is true, as those of DataView.
  */
 export class GuestLoads {
   readonly #access: GuestAccess;

@@ -9,6 +9,7 @@ import {
 } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { isA } from "../support/errors.js";
 import { checkInvariants } from "../support/invariants.js";
 import { deletion, PAGE, region, slotNumber } from "../support/region.js";
 import { type Remote, remote } from "../support/remote.js";
@@ -311,7 +312,7 @@ test("a vCPU that switches its address space forgets its cached slot", async () 
   assert.is(vcpu.gpaToHva(PAGE), 11 * PAGE);
   assert.throws(() => {
     vcpu.asId = 2;
-  }, RangeError);
+  }, isA(RangeError));
   assert.is(vcpu.asId, 0);
   vcpu.gpaToHva(99 * PAGE);
   assert.equal(vcpu.stats(), { sections: 1, misses: 1 });
@@ -377,8 +378,8 @@ test("bad options of a commit are refused by name", async () => {
     assert.throws(() => engine.setUserMemoryRegionList([region(0, 0, 1, 1)], options as never), message);
   }
   assert.is(engine.publications, 0);
-  assert.throws(() => engine.reap("1" as never), TypeError);
-  assert.throws(() => superviseWorker(engine, {} as never), TypeError);
+  assert.throws(() => engine.reap("1" as never), isA(TypeError));
+  assert.throws(() => superviseWorker(engine, {} as never), isA(TypeError));
 });
 
 test.run();

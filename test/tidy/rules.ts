@@ -117,6 +117,21 @@ export const allTestsRun: Rule = (source) => {
   });
 };
 
+/** uvu calls a class as if it were a check, and takes the error that it makes for a yes; a string is a message to it. */
+export const throwsChecks: Rule = (source) => {
+  if (!source.path.startsWith("test/") || !source.text.includes('from "uvu/assert"')) return [];
+  return nodesOf(source).flatMap((node) => {
+    if (!ts.isCallExpression(node) || !isMemberOf(node.expression, "assert")) return [];
+    if ((node.expression as ts.PropertyAccessExpression).name.text !== "throws") return [];
+    const expected = node.arguments[1];
+    if (expected === undefined) return [];
+    const isClass = ts.isIdentifier(expected) && /^[A-Z]/.test(expected.text);
+    return isClass || ts.isStringLiteralLike(expected)
+      ? [findingAt(source, expected, "uvu accepts any error here: give a pattern or a function")]
+      : [];
+  });
+};
+
 /** Folders of the machine on which the file was written. */
 const MACHINE_PATH = /(?<![\w.*}-])\/(work|tm[p]|root|home)\//;
 
@@ -149,6 +164,7 @@ export const FILE_RULES: Readonly<Record<string, Rule>> = {
   noAtomicsInFacade,
   noLeftovers,
   allTestsRun,
+  throwsChecks,
   noMachinePaths,
   oneTitle,
 };

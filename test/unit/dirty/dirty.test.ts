@@ -22,6 +22,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { CONSUMERS_MAX, RING_BYTES_MIN } from "../../../src/core/layout.js";
 import { dirtyPages, hostPages } from "../../support/bitmap.js";
+import { isA } from "../../support/errors.js";
 import { throwsErrno } from "../../support/implementation.js";
 import { checkInvariants } from "../../support/invariants.js";
 import { random } from "../../support/random.js";
@@ -459,7 +460,7 @@ test("consumers are limited, named, and refused when they are closed", async () 
   const closed = consumers[3]!;
   for (const call of [() => closed.begin(), () => closed.peek(), () => closed.done(), () => closed.close()])
     throwsErrno(call, "EBADF");
-  assert.throws(() => new DirtyConsumer(engine, "" as string), TypeError);
+  assert.throws(() => new DirtyConsumer(engine, "" as string), isA(TypeError));
   assert.throws(() => new DirtyConsumer(engine, "\u00e4".repeat(128)), /name must have 255 bytes/);
   assert.throws(() => new DirtyConsumer(engine, "x", { initially: "grey" as never }), /initially/);
   const ring = await MemslotEngine.create();
@@ -536,15 +537,16 @@ test("the forms that do not sleep wait for a writer, and do what the others do",
 
 test("mergeSlots and resizeSlot refuse slots that do not fit", () => {
   const slot = region(0, 10, 10, 100, LOG);
-  for (const gpa of [10 * PAGE, 20 * PAGE, 0, Number.NaN])
-    assert.throws(() => splitSlot(slot, gpa, 1), RangeError);
-  assert.throws(() => splitSlot(slot, 12 * PAGE, -1), TypeError);
-  assert.throws(() => mergeSlots(), RangeError);
-  assert.throws(() => mergeSlots(slot, region(1, 20, 5, 111, LOG)), RangeError);
-  assert.throws(() => mergeSlots(slot, region(1, 21, 5, 110, LOG)), RangeError);
-  assert.throws(() => mergeSlots(slot, region(1, 20, 5, 110)), RangeError);
-  assert.throws(() => resizeSlot(slot, { end: 10 * PAGE }), RangeError);
-  assert.throws(() => resizeSlot(region(0, 200, 10, 5, LOG), { start: 0 }), RangeError);
+  for (const gpa of [10 * PAGE, 20 * PAGE, 0]) assert.throws(() => splitSlot(slot, gpa, 1), isA(RangeError));
+  for (const gpa of [Number.NaN, -PAGE, 12n as never])
+    assert.throws(() => splitSlot(slot, gpa, 1), /^gpa must be an integer/);
+  assert.throws(() => splitSlot(slot, 12 * PAGE, -1), isA(TypeError));
+  assert.throws(() => mergeSlots(), isA(RangeError));
+  assert.throws(() => mergeSlots(slot, region(1, 20, 5, 111, LOG)), isA(RangeError));
+  assert.throws(() => mergeSlots(slot, region(1, 21, 5, 110, LOG)), isA(RangeError));
+  assert.throws(() => mergeSlots(slot, region(1, 20, 5, 110)), isA(RangeError));
+  assert.throws(() => resizeSlot(slot, { end: 10 * PAGE }), isA(RangeError));
+  assert.throws(() => resizeSlot(region(0, 200, 10, 5, LOG), { start: 0 }), isA(RangeError));
 });
 
 /** Every page that was written since the last harvest is in the next one, whatever lists did to its slot. */

@@ -12,6 +12,7 @@ import {
 } from "memslots/flatview";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { isA } from "../../support/errors.js";
 import { random } from "../../support/random.js";
 
 const code = (name: string) => (error: unknown) => error instanceof KvmError && error.code === name;
@@ -118,9 +119,9 @@ test("transaction commits what a function does, or undoes it", async () => {
     (error: unknown) => error === boom,
   );
   assert.equal([ram.size, uart.address], [0x1_0000n, 0x2_0000n]);
-  assert.throws(() => views.transaction(async () => ram.setEnabled(false)), TypeError);
+  assert.throws(() => views.transaction(async () => ram.setEnabled(false)), isA(TypeError));
   assert.ok(ram.enabled);
-  assert.throws(() => views.transaction(undefined as never), TypeError);
+  assert.throws(() => views.transaction(undefined as never), isA(TypeError));
   assert.throws(() => views.transaction(() => {}, { retry: 1 } as never), /options.retry is unknown/);
   assert.is(engine.slots()[0]!.memorySize, 0x1_0000);
   views.begin();

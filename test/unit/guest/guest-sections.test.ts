@@ -417,7 +417,7 @@ test("a released vCPU refuses every call, and cannot touch the section of who ha
   next.release();
 });
 
-test("what one guest memory has found in another address space is not what the other one has armed the section with", async () => {
+test("what one guest memory found in another address space does not pass for what the other one armed", async () => {
   const { engine, host, vcpu } = await world(region(0, 0, 1, 1), region(0x1_0000, 0, 1, 2));
   const [one, other] = [0, 1].map(() => guestMemory(engine, host, { vcpu }));
   vcpu.enter();

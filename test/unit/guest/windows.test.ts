@@ -346,6 +346,9 @@ test("protectRange makes the list over several slots; lists are joined by concat
   engine.setUserMemoryRegionList(middle);
   assert.is(engine.slots().length, 5);
   assert.throws(() => protectRange(engine.slots(), PAGE, 10, true), /^free must have a number/);
+  assert.throws(() => protectRange(undefined as never, PAGE, 10, true), /^slots must be an array/);
+  assert.throws(() => protectRange([{}] as never, PAGE, 10, true), /^slots\[0\]\.slot must be/);
+  assert.throws(() => protectRange(engine.slots(), PAGE, 10, true, [1n] as never), /^free\[0\] must be/);
   assert.throws(() => freeSlotNumbers(engine, 5), /ENOMEM, 3 slots are free, not 5/);
 });
 

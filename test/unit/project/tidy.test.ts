@@ -131,6 +131,7 @@ function functionOf(lines: number): string {
 }
 
 /** Rule, path, a text that it must accept, one that it must refuse, and where. */
+const UVU = 'import * as assert from "uvu/assert";\n';
 const SAMPLES: readonly [rule: string, path: string, good: string, bad: string, at: string][] = [
   ["lineLength", "src/a.ts", LONG.slice(1), `a\n${LONG}`, "src/a.ts:2"],
   ["lineLength", "a.md", `| ${LONG} |\n[a](${LONG})`, LONG, "a.md:1"],
@@ -164,6 +165,20 @@ const SAMPLES: readonly [rule: string, path: string, good: string, bad: string, 
   ["noLeftovers", "docs/a.md", `${LEFTOVER}s`, `a\n${LEFTOVER}: b`, "docs/a.md:2"],
   ["allTestsRun", "test/a.test.ts", "// test.only(f)\nonly(); test(f);", "test.only(f);", "test/a.test.ts:1"],
   ["allTestsRun", "bench/a.ts", "a.skip;", "\ntest.skip(f);", "bench/a.ts:2"],
+  [
+    "throwsChecks",
+    "test/a.test.ts",
+    `${UVU}assert.throws(f, /a/); assert.throws(f, isA(RangeError));`,
+    `${UVU}assert.throws(\nf, RangeError);`,
+    "test/a.test.ts:3",
+  ],
+  [
+    "throwsChecks",
+    "test/b.test.ts",
+    "assert.throws(f, RangeError);",
+    `${UVU}assert.throws(f, "no");`,
+    "test/b.test.ts:2",
+  ],
   ["noMachinePaths", "README.md", `a${MACHINE} ./${MACHINE.slice(1)}`, `see ${MACHINE}`, "README.md:1"],
   ["oneTitle", "a.md", "# A\n```sh\n# b\n```\n## C", "# A\n\n# B", "a.md:3"],
   ["oneTitle", "b.md", "# A", "## A", "b.md:1"],
