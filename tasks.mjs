@@ -57,7 +57,11 @@ const TASKS = {
   },
   "build:wasm": {
     about: "make build/*.wasm of assembly/",
-    steps: ["asc --target shared --transform ./assembly/noinline.mjs", "node assembly/unshared.mjs"],
+    steps: [
+      "asc --target shared --transform ./assembly/noinline.mjs",
+      "node assembly/stamp.mjs build/engine.wasm",
+      "node assembly/unshared.mjs",
+    ],
   },
   "build:js": {
     about: "make dist/ of src/ and build/*.wasm, and the manual page",

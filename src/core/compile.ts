@@ -4,12 +4,14 @@
 import { type Build, canCompile } from "../runtime/capabilities.js";
 import type { WasmSources } from "../runtime/wasmsources.js";
 import { loadModule } from "../wasm/inlined.js";
+import { checkModule } from "./stamp.js";
 
 const modules = new Map<Build, Promise<WebAssembly.Module>>();
 
 /**
  * The module of a build, compiled once; anew if the caller says where it comes from.
- * @throws Error if the page's policy forbids it, or the bytes are damaged; its `cause` is the runtime's own error
+ * @throws Error if the page's policy forbids it, or the bytes are damaged, with the runtime's own error as its `cause`;
+ * or if they are of another version
  */
 export function compileEngine(build: Build, sources?: WasmSources): Promise<WebAssembly.Module> {
   if (sources !== undefined) return load(build, sources);
@@ -26,7 +28,9 @@ export function compileEngine(build: Build, sources?: WasmSources): Promise<WebA
 async function load(build: Build, sources?: WasmSources): Promise<WebAssembly.Module> {
   if (typeof WebAssembly === "undefined") throw new Error("this runtime has no WebAssembly");
   try {
-    return await loadModule(build, sources);
+    const module = await loadModule(build, sources);
+    checkModule(module, build);
+    return module;
   } catch (error) {
     throw await explain(build, error);
   }

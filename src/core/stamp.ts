@@ -4,6 +4,7 @@
  * limit and every area: what is sized or indexed by them later must not be what a damaged memory says.
  */
 import { ERRNO, KvmError } from "../kvm/errno.js";
+import type { Build } from "../runtime/capabilities.js";
 import {
   ADDRESS_SPACES_MAX,
   HEADER_ADDRESS_SPACES_OFFSET,
@@ -83,6 +84,20 @@ export function checkStamp(memory: WebAssembly.Memory, base: number): void {
   throw new Error(
     `the engine at ${base} is of another version of memslots: its layout is ${hex(layout)}, ` +
       `that of this version ${hex(LAYOUT_HASH)}; all threads must load the same version`,
+  );
+}
+
+/** Where assembly/stamp.mjs writes the layout hash into a module. */
+const SECTION = "memslots";
+
+/** @throws Error if a compiled build of the core is that of another version */
+export function checkModule(module: WebAssembly.Module, build: Build): void {
+  const [section] = WebAssembly.Module.customSections(module, SECTION);
+  const layout = section === undefined ? undefined : new DataView(section).getUint32(0, true);
+  if (layout === LAYOUT_HASH) return;
+  throw new Error(
+    `the module for the ${build} build is not that of this version of memslots: its layout is ` +
+      `${layout === undefined ? "not told" : hex(layout)}, that of this version ${hex(LAYOUT_HASH)}`,
   );
 }
 

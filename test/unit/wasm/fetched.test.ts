@@ -114,13 +114,20 @@ test("the option wasm: a page at its address is named", async () => {
 
 test("the option wasm: what is neither an address nor a module, or the wrong module, is refused by name", async () => {
   const empty = new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]));
+  const flipped = Uint8Array.from(CORE);
+  flipped[CORE.indexOf("memslots") + "memslots".length]! ^= 1;
+  const otherVersion = new WebAssembly.Module(flipped);
   const cases: [unknown, RegExp][] = [
     [null, /^TypeError: wasm must be an object, not null$/],
     [{ sharde: "" }, /^TypeError: wasm\.sharde is unknown, it must be one of shared, unshared$/],
     [{ shared: 1 }, /^TypeError: wasm\.shared must be a WebAssembly\.Module or an address, not 1$/],
     [{ shared: {} }, /^TypeError: wasm\.shared must be .*, not \[object Object\]$/],
     [{ shared: "core" }, /^TypeError: wasm\.shared must be .*, not "core"$/],
-    [{ shared: empty }, /^Error: the module is not the engine: it exports no engineBytes$/],
+    [{ shared: empty }, /^Error: the module for the shared build is not that of .*: its layout is not told,/],
+    [
+      { shared: otherVersion },
+      /^Error: the module for the shared build is not that of .* 0x[0-9a-f]{8}, that of/,
+    ],
   ];
   for (const [wasm, expected] of cases) {
     const error = await MemslotEngine.create({ wasm: wasm as WasmSources }).catch((reason) => reason);

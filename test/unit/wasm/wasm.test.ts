@@ -68,8 +68,8 @@ function sections(bytes: Uint8Array): string[] {
 }
 
 for (const [name, shared] of BUILDS) {
-  test(`${name}: no data, no start, no table, no globals`, () => {
-    assert.equal(sections(read(name)), ["type", "import", "function", "export", "code"]);
+  test(`${name}: the layout hash, no data, no start, no table, no globals`, () => {
+    assert.equal(sections(read(name)), ["custom", "type", "import", "function", "export", "code"]);
   });
 
   test(`${name}: imports one memory and nothing else, exports functions only`, async () => {
