@@ -66,6 +66,7 @@ export const NAMES = {
     "claimLine",
     "exitOther",
     "freeLine",
+    "nest",
     "noteChange",
     "ownSectionOpen",
     "readerBehind",
