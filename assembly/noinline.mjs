@@ -29,7 +29,6 @@ export const NAMES = {
     "sleepOnWord",
     "takeDirtyWord",
     "tellOverflow",
-    "unlockWriter",
     "wakeWriter",
   ],
   batch: ["translateSingly"],
