@@ -13,6 +13,7 @@ import {
   observeGate,
   observeLock,
   observeOrphan,
+  observeSpareTlbs,
   openGate,
   releaseGate,
   sleepOnLock,
@@ -69,10 +70,10 @@ export function lockEngine(header: usize, owner: u32, ms: i32): i32 {
     left -= <i32>LOCK_SLEEP_MS;
   }
   if (observeOrphan(header) && !recover(header, owner, left)) {
-    unlockWriter(header);
+    unlockEngine(header);
     return ownSectionOpen(header, owner) ? EBUSY : EAGAIN;
   }
-  freeSpareTlbs(header);
+  if (observeSpareTlbs(header)) freeSpareTlbs(header);
   return OK;
 }
 
@@ -89,7 +90,7 @@ export function stageList(header: usize, count: u32): f64 {
   const engine = changetype<Header>(header);
   checkStaging(header);
   // Of a caller that staged windows and then gave up.
-  dropStagedWindows(header);
+  if (engine.stagedTables != 0) dropStagedWindows(header);
   if (count > engine.maxListEntries) return E2BIG;
   if (count > engine.stagingEntries) {
     const entries = min(engine.maxListEntries, max(count, engine.stagingEntries << 1));
@@ -123,7 +124,7 @@ function commit(header: usize, owner: u32, count: u32, version2: bool, mode: u32
   const waits = (mode & COMMIT_WAIT) != 0;
   const hurries = waits && ms > 0 && !(mode & COMMIT_BARRIER) && hurryEarly(header);
   let result = publishList(header, owner, count, version2, mode);
-  if (result != EAGAIN) dropStagedWindows(header);
+  if (result != EAGAIN && changetype<Header>(header).stagedTables != 0) dropStagedWindows(header);
   if (result == PUBLISHED && waits && !awaitReaders(header, owner, ms)) result = PUBLISHED_PENDING;
   // Of one that is pending the last reader that leaves ends the hurry.
   if (hurries && result != PUBLISHED_PENDING) endHurry(header);

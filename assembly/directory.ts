@@ -281,7 +281,7 @@ export function ownChunk(header: usize, directory: usize, r: u32): usize {
   const chunk = chunkAt(directory, r);
   const transaction = changetype<Header>(header).transaction;
   if (changetype<Chunk>(chunk).transaction == transaction) return chunk;
-  const copy = allocChunk(header);
+  const copy = inline.always(allocChunk(header));
   if (copy == 0) return 0;
   copyChunk(copy, chunk);
   setChunk(directory, r, copy);

@@ -135,7 +135,7 @@ export function openSection(reader: usize): void {
   line.nesting = nesting + 1;
   if (nesting & DEPTH_MASK) return;
   const gates = line.gates;
-  inline.always(pinNewest(reader, gates));
+  keepCache(reader, inline.always(pinNewest(reader, gates)));
 }
 
 /**
@@ -146,7 +146,7 @@ export function pinAlone(reader: usize): usize {
   const line = changetype<Reader>(reader);
   if (line.nesting & MARKED_AHEAD) beginOther(reader);
   const gates = line.gates;
-  return inline.always(pinNewest(reader, gates));
+  return keepCache(reader, inline.always(pinNewest(reader, gates)));
 }
 
 /** The lookup is over. */
@@ -157,8 +157,9 @@ export function unpinAlone(reader: usize): void {
 
 /** Begin a section, or nest into the open one. 1 if the layout changed since the last section. */
 export function enterSection(reader: usize): u32 {
+  if (beginsOtherwise(reader) && nest(reader, MIXED)) return 0;
   const gates = changetype<Reader>(reader).gates;
-  return inline.always(enter(reader, FIRST_SECTION, MIXED, gates));
+  return inline.always(noteCommit(reader, inline.always(begin(reader, FIRST_SECTION, gates))));
 }
 
 /**
@@ -166,27 +167,39 @@ export function enterSection(reader: usize): u32 {
  * 1 + the commit number of the layout, below 0 if it changed since the last section; 0 for a nested section.
  */
 export function enterVcpu(reader: usize): f64 {
-  const changed = inline.always(enter(reader, FIRST_SECTION | BY_VCPU, 0, ROOT_BITS));
-  const line = changetype<Reader>(reader);
-  if ((<u32>line.nesting & <u32>DEPTH_MASK) != 1) return 0;
-  const told = <f64>(line.cacheCommit + 1);
-  return changed ? -told : told;
+  if (beginsOtherwise(reader) && nest(reader, 0)) return 0;
+  const root = inline.always(begin(reader, FIRST_SECTION | BY_VCPU, ROOT_BITS));
+  const commit = changetype<Root>(root).commit;
+  if (commit != changetype<Reader>(reader).seenCommit) return -1 - <f64>noteChange(reader, commit);
+  // Signed, which is one instruction: no commit number is so large.
+  return <f64>(<i64>commit + 1);
 }
 
-function enter(reader: usize, first: u64, nested: u64, gates: u32): u32 {
+/** True if a section is open, or its line has marks ahead: one test for both. */
+function beginsOtherwise(reader: usize): bool {
+  return (changetype<Reader>(reader).nesting & (DEPTH_MASK | MARKED_AHEAD)) != 0;
+}
+
+/** Nest into the open section. False if there is none: then the marks ahead that were taken are forgotten. */
+function nest(reader: usize, nested: u64): bool {
   const line = changetype<Reader>(reader);
-  let nesting = line.nesting;
-  if (nesting & (DEPTH_MASK | MARKED_AHEAD)) {
-    nesting = beginOther(reader);
-    if (nesting & DEPTH_MASK) {
-      line.nesting = (nesting | nested) + 1;
-      return 0;
-    }
+  if ((line.nesting & DEPTH_MASK) == 0) {
+    forgetTaken(reader);
+    return false;
   }
+  line.nesting = (line.nesting | nested) + 1;
+  return true;
+}
+
+/**
+ * Begin a section: the root that is pinned. The caller notes its commit number: that settles the cache too, which is
+ * never of an older layout than the last one noted.
+ */
+function begin(reader: usize, first: u64, gates: u32): usize {
   // Before the pin: who publishes and then asks would else lose the request to a section of the old layout.
   if (observeRequest(reader) != 0) postRequest(reader, 0);
-  line.nesting = nesting + first;
-  return noteCommit(reader, inline.always(pinNewest(reader, gates)));
+  changetype<Reader>(reader).nesting += first;
+  return inline.always(pinNewest(reader, gates));
 }
 
 /** Before a section that is nested, or has marks ahead, those of which that were taken are forgotten: `nesting`. */
@@ -219,9 +232,11 @@ export function exitVcpu(reader: usize): bool {
 /** End the section whose innermost nesting is the only one. */
 function exitOutermost(reader: usize, nesting: u64): void {
   const line = changetype<Reader>(reader);
+  // Before the store, for which every load behind it waits.
+  const header: usize = line.header;
   line.nesting = (nesting - 1) & ~OPENERS;
   unpinRoot(reader);
-  tellWriter(line.header, reader);
+  tellWriter(header, reader);
 }
 
 /** True if one section is open, and nothing is to be done before its end: one test for both. */
@@ -248,7 +263,7 @@ export function refreshSection(reader: usize): u32 {
   if (ownPin(reader) == 0) return 0;
   settleMarks(reader);
   const old = ownPin(reader);
-  const root = pinNewest(reader, changetype<Reader>(reader).gates);
+  const root = keepCache(reader, pinNewest(reader, changetype<Reader>(reader).gates));
   if (old != root) tellWriter(changetype<Reader>(reader).header, reader);
   return noteCommit(reader, root);
 }
@@ -265,7 +280,7 @@ export function openAccess(reader: usize): f64 {
   line.nesting = nesting + 1;
   if (nesting & DEPTH_MASK) return <f64>changetype<Root>(ownPin(reader)).commit;
   const gates = line.gates;
-  return <f64>changetype<Root>(inline.always(pinNewest(reader, gates))).commit;
+  return <f64>changetype<Root>(keepCache(reader, inline.always(pinNewest(reader, gates)))).commit;
 }
 
 /**
@@ -294,7 +309,7 @@ export function resumeSection(reader: usize, open: u32): f64 {
   line.nesting = (line.nesting & ~(DEPTH_MASK | OPENERS)) | open;
   const old = ownPin(reader);
   const gates = line.gates;
-  const root = inline.always(pinNewest(reader, gates));
+  const root = keepCache(reader, inline.always(pinNewest(reader, gates)));
   if (old != 0 && old != root) tellWriter(line.header, reader);
   return <f64>changetype<Root>(root).commit;
 }
@@ -304,11 +319,12 @@ export function resumeSection(reader: usize, open: u32): f64 {
  * pinned before is let go.
  */
 function pinNewest(reader: usize, gates: u32): usize {
-  const line = changetype<Reader>(reader);
-  const word = observeRoot(line.header);
+  // Once: loads behind the store of the pin wait for it, and this one and the root one after the other.
+  const header: usize = changetype<Reader>(reader).header;
+  const word = observeRoot(header);
   if ((word & gates) == 0) {
     pinRoot(reader, word & ~ROOT_BITS);
-    if (observeRoot(line.header) == word) return keepCache(reader, word & ~ROOT_BITS);
+    if (observeRoot(header) == word) return word & ~ROOT_BITS;
   }
   return pinAgain(reader);
 }
@@ -331,7 +347,7 @@ function pinAgain(reader: usize): usize {
       continue;
     }
     pinRoot(reader, word & ~ROOT_BITS);
-    if (observeRoot(line.header) == word) return keepCache(reader, word & ~ROOT_BITS);
+    if (observeRoot(line.header) == word) return word & ~ROOT_BITS;
   }
 }
 
@@ -366,7 +382,7 @@ function awaitGate(reader: usize, closed: u32, openings: u32): u32 {
   return line.gates & ~HURRY;
 }
 
-/** The pinned root. The cached slot is kept if it is of this layout. */
+/** The pinned root, for who does not note its commit number. The cached slot is kept if it is of this layout. */
 function keepCache(reader: usize, root: usize): usize {
   const line = changetype<Reader>(reader);
   const commit = changetype<Root>(root).commit;
@@ -380,14 +396,19 @@ function keepCache(reader: usize, root: usize): usize {
 /** 1 if the layout is another than at the last look. */
 function noteCommit(reader: usize, root: usize): u32 {
   const commit = changetype<Root>(root).commit;
-  return commit == changetype<Reader>(reader).seenCommit ? 0 : noteChange(reader, commit);
+  if (commit == changetype<Reader>(reader).seenCommit) return 0;
+  noteChange(reader, commit);
+  return 1;
 }
 
-/** The layout is another one: what the TLB has is of an older one. */
-function noteChange(reader: usize, commit: u64): u32 {
-  changetype<Reader>(reader).seenCommit = commit;
+/** The layout is another one: what the TLB and the cache have is of an older one. Returns its commit number. */
+function noteChange(reader: usize, commit: u64): u64 {
+  const line = changetype<Reader>(reader);
+  line.seenCommit = commit;
+  line.cacheCommit = commit;
+  line.cacheBytes = 0;
   flushTlb(reader);
-  return 1;
+  return commit;
 }
 
 /** Address space that the line's lookups use; its cached slot belongs to another one. */

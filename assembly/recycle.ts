@@ -18,10 +18,12 @@ export function carryRetired(header: usize, end: u32, after: usize): void {
   const engine = changetype<Header>(header);
   // A place outside of the ring is damage; a walk would never come to it.
   if (end >= engine.retiredCapacity) unreachable();
+  // Without consumers nobody asks for marks.
+  const folds = engine.hostLog != 0;
   for (let at = engine.retiredHead; at != end; at = nextPlace(header, at)) {
     const word = load<u32>(engine.retired + (at << 2));
     if (word & BITMAP_DIES) carryRecord(header, word & ~BITMAP_DIES, after);
-    else if (!isRecord(header, word) && !isChunk(header, word)) foldMarks(header, word);
+    else if (folds && !isRecord(header, word) && !isChunk(header, word)) foldMarks(header, word);
   }
 }
 

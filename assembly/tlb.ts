@@ -16,14 +16,7 @@
  * Mirrors QEMU's CPUTLBEntry, tlb_set_page and tlb_flush; the dirty epoch stands for tlb_reset_dirty, which stops the
  * vCPUs.
  */
-import {
-  clearSpareTlbs,
-  dirtyEpochNow,
-  noteSpareTlb,
-  observeDirtyEpoch,
-  observeSpareTlbs,
-  ownPin,
-} from "./atomic";
+import { clearSpareTlbs, dirtyEpochNow, noteSpareTlb, observeDirtyEpoch, ownPin } from "./atomic";
 import { findEntry } from "./directory";
 import { markPageDirty, repairPush } from "./dirtyring";
 import { ENOMEM, OK } from "./errno";
@@ -93,7 +86,6 @@ export function releaseTlb(reader: usize): void {
 
 /** Free the memory of TLBs that were released since. The lock must be held. */
 export function freeSpareTlbs(header: usize): void {
-  if (!observeSpareTlbs(header)) return;
   clearSpareTlbs(header);
   const engine = changetype<Header>(header);
   for (let i: u32 = 0; i < engine.maxVcpus; i++) freeTlb(<usize>engine.readers + i * READER_BYTES);

@@ -115,9 +115,12 @@ function build(header: usize, count: u32, version2: bool): i32 {
     if (result == EBUSY) return EBUSY;
     if (result != OK) return refuse(header, entry, result);
   }
-  const refused = checkWindows(header);
-  if (refused != OK) return refused;
-  const windows = windowsDiffer(header, rootAt(header, changetype<Header>(header).activeRoot));
+  let windows = false;
+  if (changetype<Header>(header).stagedTables != 0) {
+    const refused = checkWindows(header);
+    if (refused != OK) return refused;
+    windows = windowsDiffer(header, rootAt(header, changetype<Header>(header).activeRoot));
+  }
   if (dropNullEffects(header, count) == 0 && !windows) return UNCHANGED;
   let result = applyEffects(header, count);
   if (result != OK) return result;
@@ -332,9 +335,10 @@ function publish(header: usize, mode: u32): void {
   const engine = changetype<Header>(header);
   const published = rootAt(header, engine.activeRoot);
   const root = rootAt(header, spareRoot(header));
+  const tables = engine.stagedTables != 0;
   let covered = false;
   for (let asId: u32 = 0; asId < engine.addressSpaces; asId++) {
-    const windows = replaceWindows(header, root, asId);
+    const windows = tables && replaceWindows(header, root, asId);
     if (windows && (covers(windowsOf(root, asId)) || covers(windowsOf(published, asId)))) covered = true;
     const gfn = directoryOf(root, gfnIndexOf(asId));
     const slots = gfn != directoryOf(published, gfnIndexOf(asId));
@@ -346,7 +350,7 @@ function publish(header: usize, mode: u32): void {
     }
     if (slots || windows) setGeneration(root, asId, generationOf(root, asId) + engine.addressSpaces);
   }
-  if (engine.stagedTables != 0) {
+  if (tables) {
     for (let index = TABLE_MEMFDS; index < TABLES; index++) replaceWindows(header, root, index);
   }
   changetype<Root>(root).commit += 1;
@@ -356,11 +360,13 @@ function publish(header: usize, mode: u32): void {
     // Which pages the windows over slots have covered, or cover now, is not worth a comparison.
     if (covered) engine.changedCount = CHANGED_OVERFLOW;
   }
-  commitHostLog(header);
+  if (engine.stagedHostLog != 0) commitHostLog(header);
   publishSpare(header);
   // Readers of the old layout may still add to these bits: they are carried once more when it is recycled.
-  if (engine.stagedTables != 0) foldReplaced(header, published, root);
-  unstageWindows(header);
+  if (tables) {
+    foldReplaced(header, published, root);
+    unstageWindows(header);
+  }
   if (ended) carryEnded(header, root);
   engine.effectCount = 0;
 }

@@ -37,9 +37,8 @@ import { rootAt } from "./roots";
 /** Pages of logged windows in one table at most. */
 const MARKS_MAX: u32 = 0x7fffffff;
 
-/** Forget what is staged. */
+/** Forget what is staged. Called, as the others for all of it, if `stagedTables` tells that there is something. */
 export function dropStagedWindows(header: usize): void {
-  if (changetype<Header>(header).stagedTables == 0) return;
   for (let index: u32 = 0; index < TABLES; index++) dropStaged(header, index);
 }
 
@@ -67,7 +66,6 @@ export function stageWindows(header: usize, index: u32, count: u32): f64 {
  * for two that meet. Those that have logged windows get marks: ENOMEM.
  */
 export function checkWindows(header: usize): i32 {
-  if (changetype<Header>(header).stagedTables == 0) return OK;
   for (let index: u32 = 0; index < TABLES; index++) {
     const table = stagedOf(header, index);
     if (table == 0 || isSound(header, index)) continue;
@@ -113,7 +111,6 @@ export function windowPages(window: Window, shift: u32): u32 {
 
 /** Drop staged arrays that are as those of `root`. True if one is left. */
 export function windowsDiffer(header: usize, root: usize): bool {
-  if (changetype<Header>(header).stagedTables == 0) return false;
   let differ = false;
   for (let index: u32 = 0; index < TABLES; index++) {
     const staged = stagedOf(header, index);
@@ -169,7 +166,6 @@ function setWindows(root: usize, index: u32, table: usize): void {
 
 /** The root that has the staged arrays is published: they are staged no more. */
 export function unstageWindows(header: usize): void {
-  if (changetype<Header>(header).stagedTables == 0) return;
   for (let index: u32 = 0; index < TABLES; index++) setStaged(header, index, 0);
 }
 

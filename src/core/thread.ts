@@ -190,7 +190,7 @@ export class Thread implements Place {
 
   /** Call the observers; none of them throws. */
   published(): void {
-    for (const observer of this.#observers) observer();
+    if (this.#observers.size > 0) for (const observer of this.#observers) observer();
   }
 
   /** End this thread's use of the engine: give back what it holds, refuse every later call. */

@@ -48,8 +48,11 @@ export class Section {
   derived = false;
   /** The vCPU has given its reader line back; another vCPU may have the line by now. */
   released = false;
-  /** The layout of the last section in which something was derived; a section that begins with it is armed at once. */
-  recent = UNKNOWN;
+  /**
+   * The layout of the last section in which something was derived; a section that begins with it is armed at once.
+   * Undefined until then.
+   */
+  recent: Layout | undefined = undefined;
   /** Newest known layout by address space. */
   readonly known: Layout[] = [];
   readonly line: SectionLine | undefined;

@@ -14,7 +14,7 @@ import {
 import type { Thread } from "../core/thread.js";
 import { checkOptionNames, show, toGpa, toInteger } from "../kvm/arguments.js";
 import { ERRNO, KvmError } from "../kvm/errno.js";
-import { armSection, Section, setSection, UNKNOWN } from "./section.js";
+import { armSection, Section, setSection } from "./section.js";
 
 /** Options of `engine.vcpu`. */
 export interface VcpuOptions {
@@ -301,10 +301,13 @@ class ReaderLine implements Vcpu {
     this.owner = owner;
     this.index = index;
     this.enter = () => {
+      // Before the call: loads behind the core's atomic store wait for that.
+      const { recent } = section;
       const told = enterVcpu(reader);
       // Of another layout, and in a nested section, it is another number.
-      if (told === section.recent.commit + 1) armSection(section, section.recent);
-      return told < 0;
+      if (recent !== undefined && told === recent.commit + 1) armSection(section, recent);
+      // A fraction, or V8 would take both for integers, and convert a float there and back.
+      return told < -0.5;
     };
     this.exit = () => {
       if (section.derived) {
@@ -355,7 +358,7 @@ class ReaderLine implements Vcpu {
       throw new RangeError(`asId must be an address space of the engine, not ${show(wanted)}`);
     }
     this.#section.asId = wanted;
-    this.#section.recent = UNKNOWN;
+    this.#section.recent = undefined;
   }
 
   memoryAttributes(gpa: number): number {

@@ -54,6 +54,7 @@ export function takeLock(thread: Place, op: string, wait: Wait): void {
   const { wasm, base, owner } = thread;
   try {
     let result = wasm.lockEngine(base, owner, wait.step);
+    if (result >= 0) return;
     while (result === -ERRNO.EAGAIN && goOn(thread, wait)) result = wasm.lockEngine(base, owner, wait.step);
     if (result < 0) throw lockError(op, result);
   } catch (error) {

@@ -92,6 +92,10 @@ function commitLocked(
 ): Outcome {
   const staging = stage(thread, request, options);
   const result = publish(thread, request, options, wait, held);
+  // Two numbers of 64 bits and an object take a tenth of a commit.
+  if (!request.asList && options.wait && result !== PUBLISHED_PENDING) {
+    return result > 0 ? APPLIED : UNCHANGED;
+  }
   const late = result === PUBLISHED_PENDING && !awaitGrace(thread, thread.wasm, wait);
   const outcome = outcomeOf(thread, request, staging, result, options);
   if (!late) return outcome;
@@ -246,6 +250,7 @@ function publish(
 ): number {
   const mode = modeOf(options);
   let result = attempt(thread, request, mode, wait);
+  if (result >= 0) return result;
   // A vCPU that meets the closed gate takes its pin back a moment later.
   while (held && result === -ERRNO.EBUSY && isGateRefusal(thread)) {
     awaitHeld(thread, request.op, thread.wasm, wait);
@@ -276,14 +281,12 @@ const UNCHANGED: Outcome = { ...APPLIED, published: false };
 /** The results of the last commit in the staging area; the lock must be held since. */
 function outcomeOf(
   thread: Place,
-  { words, count, asList }: CommitRequest,
+  { words, count }: CommitRequest,
   staging: number,
   result: number,
-  { changed, takeDirty, wait }: CheckedCommitOptions,
+  { changed, takeDirty }: CheckedCommitOptions,
 ): Outcome {
   const published = result > 0;
-  // Two numbers of 64 bits and an object take a tenth of a commit.
-  if (!asList && wait) return published ? APPLIED : UNCHANGED;
   const logs = takeDirty && published ? thread.wasm.endedLogs(thread.base) : 0;
   const asId = count === 0 ? 0 : words[0]! >>> 16;
   return {

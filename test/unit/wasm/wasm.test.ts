@@ -19,7 +19,7 @@ const SECTION_NAMES = "custom type import function table memory global export st
 );
 
 /** For a nested section or marks ahead of it, a gate or an older layout, a new layout. */
-const ENTER_SLOWLY = ["readers/beginOther", "readers/pinAgain", "readers/noteChange"];
+const ENTER_SLOWLY = ["readers/nest", "readers/pinAgain", "readers/noteChange"];
 /** For a writer that waits, a nested section or marks to settle. */
 const EXIT_SLOWLY = ["readers/tellWaiting", "readers/exitOther"];
 
