@@ -20,7 +20,7 @@ const FADE = 24;
 const startThread: StartThread = (task, onMessage, onError) => {
   const worker = new Worker(new URL("worker.js", location.href), { type: "module" });
   worker.onmessage = ({ data }) => onMessage(data);
-  worker.onerror = onError;
+  worker.onerror = ({ message }) => onError(new Error(message));
   worker.postMessage(task);
   return worker;
 };
