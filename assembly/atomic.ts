@@ -179,6 +179,19 @@ export function unpinRoot(reader: usize): void {
 }
 
 /**
+ * Orders:      every load from guest memory before, before this load of the root. A store to a pin that is 0 already:
+ *              the core has no fence, and a load orders only what comes behind it.
+ * Pairs with:  publishRoot, after which the writer waits, and the caller may use the host memory of the old layout for
+ *              something else.
+ * Otherwise:   the loads see what that host memory is used for next, and pass for loads of the guest's.
+ * Checked by:  loads model "loads before the look".
+ */
+export function observeRootAfterLoads(header: usize, reader: usize): u32 {
+  atomic.store<u32>(reader, 0, offsetof<Reader>("pin"));
+  return atomic.load<u32>(header, offsetof<Header>("root"));
+}
+
+/**
  * The reader's look at its own pin. Plain: only this thread stores it while the owner lives, and a thread
  * sees its own stores. A stale value is impossible, so it errs to no side.
  */

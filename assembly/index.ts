@@ -18,6 +18,7 @@ export {
   refreshSection,
   exitSection,
   openAccess,
+  commitAfterLoads,
   suspendSection,
   resumeSection,
   enterVcpu,

@@ -21,6 +21,7 @@ import {
   observePin,
   observeRequest,
   observeRoot,
+  observeRootAfterLoads,
   observeWait,
   openGate,
   orphanLock,
@@ -281,6 +282,19 @@ export function openAccess(reader: usize): f64 {
   if (nesting & DEPTH_MASK) return <f64>changetype<Root>(ownPin(reader)).commit;
   const gates = line.gates;
   return <f64>changetype<Root>(keepCache(reader, inline.always(pinNewest(reader, gates)))).commit;
+}
+
+/**
+ * Outside of sections, behind loads from what an earlier access has found: the commit number of the newest layout. If
+ * it is that of the earlier access, they were loads of that layout, because no number comes twice; else they count for
+ * nothing. -1 in a section, or at a closed gate. Half as dear as a section, which has to tell writers that it is there.
+ */
+export function commitAfterLoads(reader: usize): f64 {
+  const line = changetype<Reader>(reader);
+  if (line.nesting & DEPTH_MASK) return -1;
+  const word = observeRootAfterLoads(line.header, reader);
+  if (word & line.gates) return -1;
+  return <f64>changetype<Root>(<usize>(word & ~ROOT_BITS)).commit;
 }
 
 /**

@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 /* What checkStamp is asked about: the layout that this header tells of. */
-#define MEMSLOTS_LAYOUT_HASH 0x38c6b8f0u
+#define MEMSLOTS_LAYOUT_HASH 0x1db46b5du
 
 /* Answers of a translation that are no host address. */
 #define MEMSLOTS_HVA_BAD (-1.0)
@@ -983,6 +983,13 @@ void memslots_exitSection(uint32_t reader) MEMSLOTS_IMPORT(exitSection);
  * each access outside of sections.
  */
 double memslots_openAccess(uint32_t reader) MEMSLOTS_IMPORT(openAccess);
+
+/*
+ * Outside of sections, behind loads from what an earlier access has found: the commit number of the newest layout. If it
+ * is that of the earlier access, they were loads of that layout, because no number comes twice; else they count for
+ * nothing. -1 in a section, or at a closed gate. Half as dear as a section, which has to tell writers that it is there.
+ */
+double memslots_commitAfterLoads(uint32_t reader) MEMSLOTS_IMPORT(commitAfterLoads);
 
 /*
  * Leave the section with all its nestings, as KVM_RUN returns for an MMIO exit. Returns what resumeSection takes, 0 if

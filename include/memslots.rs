@@ -13,7 +13,7 @@
 #![allow(dead_code)]
 
 /// What `check_stamp` is asked about: the layout that this module tells of.
-pub const LAYOUT_HASH: u32 = 0x38c6b8f0;
+pub const LAYOUT_HASH: u32 = 0x1db46b5d;
 
 // Answers of a translation that are no host address.
 pub const HVA_BAD: f64 = -1.0;
@@ -1019,6 +1019,13 @@ extern "C" {
     /// opened. One call, because JavaScript makes it for each access outside of sections.
     #[link_name = "openAccess"]
     pub fn open_access(reader: u32) -> f64;
+
+    /// Outside of sections, behind loads from what an earlier access has found: the commit number
+    /// of the newest layout. If it is that of the earlier access, they were loads of that layout,
+    /// because no number comes twice; else they count for nothing. -1 in a section, or at a closed
+    /// gate. Half as dear as a section, which has to tell writers that it is there.
+    #[link_name = "commitAfterLoads"]
+    pub fn commit_after_loads(reader: u32) -> f64;
 
     /// Leave the section with all its nestings, as KVM_RUN returns for an MMIO exit. Returns what
     /// resume_section takes, 0 if there is no section.

@@ -17,6 +17,7 @@ export interface EngineExports {
   refreshSection(reader: number): number;
   exitSection(reader: number): void;
   openAccess(reader: number): number;
+  commitAfterLoads(reader: number): number;
   suspendSection(reader: number): number;
   resumeSection(reader: number, open: number): number;
   enterVcpu(reader: number): number;

@@ -109,6 +109,7 @@ export class GuestAccess {
   readonly #fixedAsId: number | undefined;
   readonly #wasm: EngineExports;
   readonly #open: EngineExports["openAccess"];
+  readonly #after: EngineExports["commitAfterLoads"];
   readonly #exit: EngineExports["exitSection"];
   readonly #thread: Thread;
   readonly #vcpu: number;
@@ -131,6 +132,7 @@ export class GuestAccess {
     this.#pageBytes = 2 ** pageShift;
     this.#wasm = wasm;
     this.#open = wasm.openAccess;
+    this.#after = wasm.commitAfterLoads;
     this.#exit = wasm.exitSection;
     this.#reader = vcpu;
   }
@@ -179,6 +181,17 @@ export class GuestAccess {
   forget(): void {
     for (const runs of this.#runs) runs.clear();
     this.#forgotten();
+  }
+
+  /**
+   * Outside of sections, after loads from what was found: whether its layout is still the newest, so that they were
+   * loads of it.
+   */
+  isNewest(): boolean {
+    const { section } = this;
+    if (section.released || this.#thread.wasm !== this.#wasm) return false;
+    if ((this.#fixedAsId ?? section.asId) !== this.#asId) return false;
+    return this.#after(this.#reader) === this.layout.commit;
   }
 
   #forgotten(): void {

@@ -7,7 +7,7 @@
  *   several of these, holes    memory first, in one layout; then each device, and `onHole`, ascending
  */
 import type { GuestHoleKind } from "../kvm/errordetails.js";
-import { resumeSection, suspendSection } from "../read/section.js";
+import { resumeSection, suspendSection, UNKNOWN } from "../read/section.js";
 import { type GuestAccess, toGpa } from "./access.js";
 import { accessDevice, isPlain } from "./devices.js";
 import { FAR_GPA, MEMORY, NO_RUN, type Run } from "./runs.js";
@@ -78,6 +78,11 @@ export class TypedAccess {
     ) {
       this.#device(op, gpa, bytes, kind, near, this.scratch, littleEndian);
       return;
+    }
+    // Outside of sections a load needs none: it counts if its layout is the newest one behind it.
+    if (kind !== WRITE && at >= 0 && at + bytes <= near.bytes.length && access.section.layout === UNKNOWN) {
+      move(near.view, at, this.scratch, 0, bytes);
+      if (access.isNewest()) return;
     }
     let run: Run | undefined = near;
     let parts: Part[] | undefined;

@@ -127,10 +127,16 @@ test("a hole is told, and its answer is what was there before", async () => {
 });
 
 /** A thread that runs `body` with an engine, a vCPU's guest memory over `host`, and two shared words. */
-function thread(engine: MemslotEngine, host: SharedArrayBuffer | WebAssembly.Memory, body: string) {
+function thread(
+  engine: MemslotEngine,
+  host: SharedArrayBuffer | WebAssembly.Memory,
+  body: string,
+  before = "",
+) {
   const words = new Int32Array(new SharedArrayBuffer(8));
   const source = `
     const { workerData } = require("node:worker_threads");
+    ${before}
     import("memslots").then(async ({ guestMemory, MemslotEngine }) => {
       const { handle, host, words } = workerData;
       const engine = await MemslotEngine.attach(handle);
@@ -154,6 +160,69 @@ function awaitWord(words: Int32Array, index: number, value: number): void {
     assert.is.not(Atomics.wait(words, index, seen, WATCHDOG_MS), "timed-out");
   }
 }
+
+/** Makes loads outside of sections count whatever the newest layout is. */
+const NO_LOOK = `
+  WebAssembly.Instance = class extends WebAssembly.Instance {
+    get exports() {
+      const exports = { ...super.exports };
+      let last = -1;
+      exports.openAccess = (reader) => (last = super.exports.openAccess(reader));
+      exports.commitAfterLoads = () => last;
+      return exports;
+    }
+  };`;
+const GUEST = 7;
+const OTHER = 9;
+
+/** Loads by a thread outside of sections, and how many of them were not of the guest's page, which moves meanwhile. */
+async function loadWhileMoved(moves: number, before?: string): Promise<{ loads: number; wrong: number }> {
+  const engine = await MemslotEngine.create();
+  engine.setUserMemoryRegion(region(0, 0, 1, 0));
+  const host = new SharedArrayBuffer(2 * PAGE);
+  const pages = [0, 1].map((page) => new Int32Array(host, page * PAGE, PAGE / 4));
+  pages[0]!.fill(GUEST);
+  const body = `
+    for (let loads = 1; Atomics.load(words, 0) >= 0; loads++) {
+      if (memory.getInt32(4 * (loads % 1024), true) !== ${GUEST}) Atomics.add(words, 1, 1);
+      Atomics.compareExchange(words, 0, loads - 1, loads);
+    }`;
+  const { words, over } = thread(engine, host, body, before);
+  awaitMore(words, 0);
+  let loads = 0;
+  for (let move = 1; move <= moves; move++) {
+    const [from, to] = [pages[(move + 1) % 2]!, pages[move % 2]!];
+    to.fill(GUEST);
+    engine.setUserMemoryRegionList([deletion(0), region(0, 0, 1, move % 2)]);
+    from.fill(OTHER);
+    // The thread has gone on: the two never go in step.
+    loads = awaitMore(words, loads);
+  }
+  Atomics.store(words, 0, -1);
+  await over;
+  return { loads, wrong: Atomics.load(words, 1) };
+}
+
+/** Spin until the word is above `value`. @returns it */
+function awaitMore(words: Int32Array, value: number): number {
+  const end = performance.now() + WATCHDOG_MS;
+  for (;;) {
+    const seen = Atomics.load(words, 0);
+    if (seen > value) return seen;
+    if (performance.now() > end) throw new Error("the thread stands still");
+  }
+}
+
+test("loads outside of sections are the guest's, while its page moves and the old place has a new use", async () => {
+  const { loads, wrong } = await loadWhileMoved(400);
+  assert.ok(loads >= 400);
+  assert.is(wrong, 0, `${wrong} of ${loads} loads`);
+});
+
+test("the same without the look at the newest layout: the test sees it", async () => {
+  const { wrong } = await loadWhileMoved(20, NO_LOOK);
+  assert.ok(wrong > 0);
+});
 
 const ROUNDS = 20_000;
 
