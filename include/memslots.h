@@ -985,8 +985,8 @@ void memslots_exitSection(uint32_t reader) MEMSLOTS_IMPORT(exitSection);
 double memslots_openAccess(uint32_t reader) MEMSLOTS_IMPORT(openAccess);
 
 /*
- * Outside of sections, behind loads from what an earlier access has found: the commit number of the newest layout. If it
- * is that of the earlier access, they were loads of that layout, because no number comes twice; else they count for
+ * Outside of sections, behind loads from what an earlier access has found: the commit number of the newest layout. If
+ * it is that of the earlier access, they were loads of that layout, because no number comes twice; else they count for
  * nothing. -1 in a section, or at a closed gate. Half as dear as a section, which has to tell writers that it is there.
  */
 double memslots_commitAfterLoads(uint32_t reader) MEMSLOTS_IMPORT(commitAfterLoads);
