@@ -2,8 +2,8 @@
  * What every access to guest memory is made of: a pinned layout, the run of host bytes around a guest address, the
  * dirty mark, and the report of a hole.
  *
- * Runs may be used while their layout is pinned: by the vCPU's section, or outside of those by a section that each
- * access opens for itself. They stay as long as the next section has the same layout.
+ * Runs may be used while their layout is pinned: by the vCPU's section, or outside of those by a section that an access
+ * opens for itself. They stay as long as the next section has the same layout.
  */
 
 import { damaged } from "../core/damage.js";

@@ -2,7 +2,8 @@
  * Typed accesses off the hot path: outside of sections, of a run that is not at hand, of a device, over several runs,
  * of a hole. The value is in the scratch bytes, where the accessor puts it or takes it from.
  *
- *   one run of memory          done while the layout is pinned
+ *   one run of memory          done while the layout is pinned; a load from a known run also without a section, if the
+ *                              layout is still the newest one behind it
  *   one device                 called outside of the section
  *   several of these, holes    memory first, in one layout; then each device, and `onHole`, ascending
  */
