@@ -147,6 +147,30 @@ test("an asynchronous commit that is refused undoes as well", async () => {
   assert.is(ram.size, 0x1_0000n);
 });
 
+test("more edits than are remembered one by one: what they left as it was stays, the rest changes", async () => {
+  const COUNT = 1500;
+  const STILL = 200;
+  const engine = await MemslotEngine.create({ maxSlots: 2048, maxListEntries: 4096 });
+  const views = new FlatViews(engine);
+  const system = MemoryRegion.container("system", 2n ** 64n);
+  const pieces = Array.from({ length: COUNT }, (_, i) =>
+    MemoryRegion.ram(`${i}`, 0x1000, 0x1000_0000 + 0x2000 * i),
+  );
+  for (const [i, piece] of pieces.entries()) system.addSubregion(0x2000 * i, piece);
+  views.set(system);
+  views.begin();
+  for (const piece of [pieces[0]!, ...pieces.slice(STILL)]) piece.setEnabled(false);
+  pieces[0]!.setEnabled(true);
+  pieces.at(-1)!.setEnabled(true);
+  views.commit();
+  const kept = [...pieces.keys()].filter((i) => i < STILL || i === COUNT - 1);
+  assert.equal(
+    engine.slots().map(({ guestPhysAddr }) => guestPhysAddr),
+    kept.map((i) => 0x2000 * i),
+  );
+  assert.equal(FlatView.of(system).ranges.length, kept.length);
+});
+
 test("registers of the recipes are undone with their regions", async () => {
   const engine = await MemslotEngine.create({ addressSpaces: 2 });
   const views = new FlatViews(engine);
