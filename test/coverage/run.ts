@@ -59,8 +59,9 @@ readDirected();
 const report = new CoverageReport({
   outputDir: `${FOLDER}report`,
   logging: "error",
-  // What dist/ bundles of other packages has paths that are not there; its variants are "src/engine.ts?url.ts".
-  sourcePath: (path: string) => /(?:^|\/)(src\/[^?]*)/.exec(path)?.[1] ?? path,
+  // What dist/ bundles of other packages has paths that are not there. Variants are "src/engine.ts?url.ts", which the
+  // report takes for "src/engine.tsurl.ts".
+  sourcePath: (path: string) => /(?:^|\/)(src\/.*?\.ts)(?:\w+\.ts)?$/.exec(path)?.[1] ?? path,
   sourceFilter: (path: string) => path.startsWith("src/") && existsSync(ROOT + path),
   reports: ["json"],
 });
