@@ -127,7 +127,7 @@ const ALL_NUMBERS: usize = 256;
  * depends on the number of bits is guessed wrong too often. ALL_NUMBERS must have room. The address behind the last.
  */
 function writeNumbers(out: usize, first: u32, bits: u64): usize {
-  const end = out + (<usize>popcnt(bits) << 2);
+  const end = out + ((<usize>popcnt(bits)) << 2);
   for (let to = out; to < end; to += 32) {
     store<u32>(to, first + <u32>ctz(bits));
     bits &= bits - 1;
