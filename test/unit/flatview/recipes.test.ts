@@ -245,6 +245,15 @@ test("a chipset, a PAM register or the target of an alias that is not there is r
     () => MemoryRegion.alias("alias", {} as never, 0, 0x1000),
     /^target must be a MemoryRegion, not \[object Object\]$/,
   );
+  const container = MemoryRegion.container("container", 0x1000);
+  assert.throws(() => MemoryRegion.ram(5 as never, 0x1000, 0), /^name must be a string, not 5$/);
+  assert.throws(
+    () => container.addSubregion(0, {} as never),
+    /^child must be a MemoryRegion, not \[object Object\]$/,
+  );
+  assert.throws(() => container.addSubregion(0, ram, 0.5), /^priority must be an integer, not 0\.5$/);
+  assert.throws(() => ram.setEnabled(1 as never), /^enabled must be a boolean, not 1$/);
+  assert.equal([container.subregions.length, ram.enabled], [0, true]);
 });
 
 test("a slot of PAM memory is READONLY where that is asked for", async () => {

@@ -27,6 +27,15 @@ async function board(options = {}) {
   return { engine, views, system, ram };
 }
 
+/** Of a call that throws or rejects. */
+async function throwsCode(call: () => Promise<unknown>, name: string): Promise<void> {
+  const error = await (async () => call())().then(
+    () => undefined,
+    (caught: unknown) => caught,
+  );
+  assert.ok(code(name)(error), String(error));
+}
+
 test("a BAR that is refused is where it was, and wedges nothing", async () => {
   const { engine, views, system } = await board();
   engine.setUserMemoryRegion({
@@ -145,6 +154,22 @@ test("an asynchronous commit that is refused undoes as well", async () => {
     (error) => assert.ok(code("EEXIST")(error)),
   );
   assert.is(ram.size, 0x1_0000n);
+});
+
+test("an asynchronous commit inside of another transaction is that one's, and nothing begins while one is on its way", async () => {
+  const { engine, views, ram } = await board();
+  const before = engine.publications;
+  await throwsCode(() => views.commitAsync(), "EINVAL");
+  views.begin();
+  views.begin();
+  ram.setSize(0x8000);
+  assert.is(await views.commitAsync(), undefined);
+  assert.is(engine.publications, before);
+  const pending = views.commitAsync();
+  assert.throws(() => views.begin(), code("EBUSY"));
+  await throwsCode(() => views.commitAsync(), "EBUSY");
+  assert.ok((await pending)!.published);
+  assert.is(engine.slots()[0]!.memorySize, 0x8000);
 });
 
 test("more edits than are remembered one by one: what they left as it was stays, the rest changes", async () => {
