@@ -156,7 +156,7 @@ test("an asynchronous commit that is refused undoes as well", async () => {
   assert.is(ram.size, 0x1_0000n);
 });
 
-test("an asynchronous commit inside of another transaction is that one's, and nothing begins while one is on its way", async () => {
+test("an asynchronous commit inside of a transaction is that one's; nothing begins before it is done", async () => {
   const { engine, views, ram } = await board();
   const before = engine.publications;
   await throwsCode(() => views.commitAsync(), "EINVAL");

@@ -123,7 +123,7 @@ const PASTED: Readonly<Record<string, string>> = {
   "wrapped at a blank": `${HEAD}\n${A.replace(" KVM", "\nKVM")}\n${B.replace(" @", "\n@")}`,
   "wrapped in a range": `${HEAD}\n${A.replace(", ram", ",\nram")}\n${B.replace(" (prio", "\n(prio")}`,
   "wrapped in a range twice": `${HEAD}\n${A.replace(", ram): ", ",\nram):\n")}\n${B}`,
-  "a region beyond 2^64": `${HEAD}\n${A}\n${B}\n  [DETECTED OVERFLOW!] ffffffffffff0000-0000000000000fff (prio 0, i/o): x`,
+  "beyond 2^64": `${HEAD}\n${A}\n${B}\n  [DETECTED OVERFLOW!] ffffffffffff0000-0000000000000fff (prio 0, i/o): x`,
   "top lines cut off": `${A}\n${B}\n`,
   "head cut off": `${HEAD.split("\n").slice(1).join("\n")}\n${A}\n${B}\n`,
   "control codes":
@@ -163,7 +163,7 @@ test("a terminal's full lines are joined, also within a word, and what goes beyo
     assert.equal(slots(lines.join("\n")), PC_RAM, `${columns} columns`);
   }
   assert.is(
-    notes(map(PASTED["a region beyond 2^64"]!)),
+    notes(map(PASTED["beyond 2^64"]!)),
     "6: QEMU found that the region goes beyond 2^64: it is passed over",
   );
 });
