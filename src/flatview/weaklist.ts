@@ -27,12 +27,4 @@ export class WeakList<T extends object> {
       if (object !== undefined) visit(object);
     }
   }
-
-  /** True if `test` holds for one. */
-  some(test: (object: T) => boolean): boolean {
-    return this.#references.some((reference) => {
-      const object = reference.deref();
-      return object !== undefined && test(object);
-    });
-  }
 }

@@ -13,8 +13,11 @@ import { MUTATIONS } from "./mutations.js";
 import { PROPERTIES } from "./properties.js";
 import { RULES } from "./rules.js";
 
-/** For all configurations together; processor time, because other tests run at the same time. */
-const SECONDS_MAX = 60;
+/**
+ * Of all configurations together. It is what keeps the search under a minute, and unlike a time it is the same on every
+ * computer, under every load and with coverage.
+ */
+const STATES_MAX = 14_000_000;
 const RUN = fileURLToPath(new URL("./run.ts", import.meta.url));
 const WORDS = fileURLToPath(new URL("../../assembly/atomic.ts", import.meta.url));
 
@@ -40,12 +43,12 @@ for (const configuration of CONFIGURATIONS) {
   });
 }
 
-test(`the whole state space takes less than ${SECONDS_MAX} s`, () => {
+test(`the whole state space has at most ${STATES_MAX} states`, () => {
   const { user, system } = process.cpuUsage();
   const seconds = (user + system) / 1e6;
   const states = [...results.values()].reduce((sum, result) => sum + result.states, 0);
   console.log(`protocol: ${states} states, 0 violations, ${seconds.toFixed(1)} s of processor time`);
-  assert.ok(seconds < SECONDS_MAX, `${seconds} s`);
+  assert.ok(states <= STATES_MAX, `${states} states`);
 });
 
 for (const { name, rule, configuration, finds, ignored = [] } of MUTATIONS) {

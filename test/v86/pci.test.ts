@@ -2,11 +2,14 @@
  * PCI configuration as the guest's port accesses drive it, v86 played by an array: sizing, when BARs move and
  * when not, refusals, and what is left to v86.
  */
+import { KVM_MEM_LOG_DIRTY_PAGES } from "memslots";
 import { type PciDeviceOptions, V86Map } from "memslots/v86";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { configAddress } from "../../examples/v86/guest.js";
 import { MIB, SIZES } from "../../examples/v86/sizes.js";
+import { dirtyPages } from "../support/bitmap.js";
+import { PAGE } from "../support/region.js";
 import { type Env, envOf, fakeV86 } from "./fake.js";
 
 const BASE = 0xd000_0000;
@@ -51,6 +54,14 @@ async function newBench(bars: PciDeviceOptions["bars"], identity = {}): Promise<
     },
     place: () => map.slots().find(({ slot }) => slot === 1)?.guestPhysAddr,
   };
+}
+
+async function rejects(promise: Promise<unknown>, message: RegExp): Promise<void> {
+  const error = await promise.then(
+    () => "it is not refused",
+    (caught: unknown) => caught,
+  );
+  assert.match(String(error), message);
 }
 
 const RAM_BAR = { size: MIB, slot: 1, userspaceAddr: 0 };
@@ -176,6 +187,113 @@ test("other functions, and addresses that are not enabled, are v86's", async () 
   assert.is(bench.env.io_port_read32!(0xcfc), 0x1110_1af4, "an address written in bytes");
   assert.is(bench.env.io_port_read32!(0xcfd), -1, "four bytes do not start at the second");
   assert.is(bench.env.io_port_read8!(0x3f8), 0xff);
+});
+
+/** A machine whose state is these bytes. */
+function machineOf(bytes: readonly number[]) {
+  const restored: number[][] = [];
+  return {
+    restored,
+    save_state: async () => Uint8Array.from(bytes).buffer,
+    restore_state: async (state: ArrayBuffer) => {
+      restored.push([...new Uint8Array(state)]);
+    },
+  } as unknown as Parameters<V86Map["save"]>[0] & { readonly restored: number[][] };
+}
+
+/** What is saved of a map, as far as it can be seen. */
+function seen({ map, read, place }: Bench) {
+  const bar = [read(BAR0), read(COMMAND, 2), place()];
+  return { slots: map.slots(), windows: map.windows(), memory: map.memory.slice(), bar };
+}
+
+test("restore puts back slots, windows, registers, BARs and memory; pages of logged slots are dirty", async () => {
+  const bench = await newBench([RAM_BAR]);
+  const { map } = bench;
+  const logged = {
+    slot: 0,
+    flags: KVM_MEM_LOG_DIRTY_PAGES,
+    guestPhysAddr: BASE,
+    memorySize: MIB,
+    userspaceAddr: MIB,
+  };
+  map.apply([logged], { windows: [{ gpa: BASE + 3 * MIB, bytes: 16, device: 0 }] });
+  bench.write(BAR0, BASE + 2 * MIB);
+  bench.write(COMMAND, ON, 2);
+  map.memory.fill(7);
+  const before = seen(bench);
+  const machine = machineOf([1, 2, 3]);
+  const saved = await map.save(machine);
+
+  map.apply([{ ...logged, guestPhysAddr: BASE + MIB }], { windows: [] });
+  bench.write(COMMAND, 0, 2);
+  bench.write(BAR0, 0);
+  map.memory.fill(8);
+  const after = seen(bench);
+  assert.not.equal(after, before);
+
+  const broken = { ...machine, restore_state: () => Promise.reject(new Error("v86 has no such device")) };
+  await rejects(map.restore(broken, saved), /^Error: v86 has no such device$/);
+  assert.equal(seen(bench), after, "the old map stands again");
+
+  map.getDirtyLog(0);
+  map.markDirty(BASE + MIB + 5 * PAGE);
+  assert.equal(dirtyPages(map.getDirtyLog(0)), [5]);
+  await map.restore(machine, saved);
+  assert.equal(machine.restored, [[1, 2, 3]]);
+  assert.equal(seen(bench), before);
+  assert.is(dirtyPages(map.getDirtyLog(0)).length, MIB / PAGE);
+});
+
+test("bytes that are no saved machine, or that of another map, are refused before anything happens", async () => {
+  const bench = await newBench([RAM_BAR]);
+  const machine = machineOf([1]);
+  const saved = await bench.map.save(machine);
+  const before = seen(bench);
+  const spoilt = (word: number, value: number) => {
+    const copy = saved.slice(0);
+    new DataView(copy).setUint32(4 * word, value, true);
+    return copy;
+  };
+  const cases: [unknown, RegExp][] = [
+    [new Uint8Array(saved), /^Error: not a saved machine: it must be an ArrayBuffer from save$/],
+    [saved.slice(0, 20), /^Error: not a saved machine: it must be an ArrayBuffer from save$/],
+    [spoilt(0, 0x1234), /^Error: not a saved machine: magic 0x1234$/],
+    [spoilt(1, 99), /^Error: saved machine of version 99, not \d+$/],
+    [saved.slice(0, -8), /^Error: saved machine cut off at \d+ bytes$/],
+  ];
+  for (const [bytes, message] of cases)
+    await rejects(bench.map.restore(machine, bytes as ArrayBuffer), message);
+  const other = await V86Map.create({ v86: SIZES, memory: new Uint8Array(4 * MIB) });
+  await rejects(
+    other.restore(machine, saved),
+    /^Error: the saved machine has other PCI devices: \[80\], not \[\]$/,
+  );
+  const small = await V86Map.create({ v86: SIZES, memory: new Uint8Array(MIB) });
+  await rejects(small.restore(machine, saved), /^Error: the saved machine has other bytes of host memory: /);
+  assert.equal(machine.restored, []);
+  assert.equal(seen(bench), before);
+});
+
+test("a memory, a device or a window that a map cannot have is refused by name", async () => {
+  const huge = Object.defineProperty(new Uint8Array(8), "length", { value: 2 ** 31 });
+  const tooLong = /^RangeError: memory must have less than 2 GiB, not 2147483648 bytes$/;
+  await rejects(V86Map.create({ v86: SIZES, memory: huge }), tooLong);
+  await rejects(
+    V86Map.create({ v86: SIZES, memory: [] as never }),
+    /^TypeError: memory must be a Uint8Array, not /,
+  );
+  const { map } = await newBench([]);
+  for (const device of [undefined, { read: () => 0 }, { write() {} }]) {
+    assert.throws(() => map.addDevice(device as never), /^device must have read and write, not be /);
+  }
+  const place = { gpa: BASE, bytes: 16 };
+  for (const window of [{ ...place, device: 0, over: true }, place]) {
+    const message =
+      /^windows\[0\] must be a device's or host memory, and not over slots: v86 maps whole pages$/;
+    assert.throws(() => map.apply([], { windows: [window as never] }), message);
+  }
+  assert.equal(map.windows(), []);
 });
 
 test("options that make no sense are refused by name", async () => {

@@ -4,8 +4,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { MemslotEngine } from "memslots";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { manPage } from "../../../src/cli/manpage.js";
+import { createProgram } from "../../../src/cli/program.js";
 import { runCommand } from "../../support/commandline.js";
 
 const PAGE = fileURLToPath(new URL("../../../dist/memslots.1", import.meta.url));
@@ -183,6 +186,14 @@ test("the manual page has every command, option and example of --help", async ()
     assert.ok(examples.length > 1);
     for (const [, example] of examples) assert.ok(part.includes(`\n${example}\n`), example);
   }
+});
+
+test("the manual page is that of the command line as it is in src/", () => {
+  const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
+  const vcpuWorker = new URL("../../../dist/vcpuworker.js", import.meta.url);
+  const page = readFileSync(PAGE, "utf8");
+  const [date] = /\d{4}-\d\d-\d\d/.exec(page)!;
+  assert.is(manPage(createProgram({ version, engineClass: MemslotEngine, vcpuWorker }), version, date), page);
 });
 
 test("man and mandoc take the manual page without a warning", () => {

@@ -21,6 +21,20 @@ test("replay takes each machine of a log: a move of strace vanishes one by one, 
   assert.equal([second.updates, second.commits], [1, 1]);
 });
 
+test("a map that is not UTF-8 is refused with the line that is not", async () => {
+  const [first, ...rest] = readFileSync(FLASH, "utf8").split("\n") as [string, ...string[]];
+  const cases: [string, number][] = [
+    [`${first}caf\u00e9`, 1],
+    [`${first}\n${rest[0]}\u00e9\n`, 2],
+    [`${first}\n${rest[0]}\n\u00e9`, 3],
+  ];
+  for (const [text, line] of cases) {
+    const file = tempFile("txt", Buffer.from(text, "latin1"));
+    const { status, stderr } = await runCommand(["show", file]);
+    assert.equal([status, stderr], [1, `memslots: ${file}:${line}: not UTF-8 text\n`]);
+  }
+});
+
 test("replay and diff of several machines need a choice; show --list tells what there is", async () => {
   for (const args of [
     ["replay", STRACE],

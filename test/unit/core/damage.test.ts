@@ -5,6 +5,7 @@
 import { once } from "node:events";
 import {
   checkEngine,
+  checkEngineAsync,
   type EngineHandle,
   KvmError,
   KVM_MEM_LOG_DIRTY_PAGES as LOG,
@@ -187,6 +188,16 @@ test("checkEngine tells what is damaged", async () => {
     assert.ok(findings.length <= 100);
   }
   assert.equal(checkEngine(engine), []);
+});
+
+test("a damage that the repair after a trap cannot pass is a finding, with and without sleeping", async () => {
+  const engine = await create();
+  new DataView(engine.memory.buffer).setUint32(engine.base + HEADER.root, 0xffff_fff0, true);
+  const commit = () => engine.setUserMemoryRegionList([region(70, 0x4000, 1)], TIMEOUT);
+  assert.throws(commit, (error: KvmError) => error.code === "EIO");
+  const finding = (op: string) => new RegExp(`^${op}: EIO, the engine's memory is damaged`);
+  assert.match(checkEngine(engine).join("\n"), finding("checkEngine"));
+  assert.match((await checkEngineAsync(engine)).join("\n"), finding("checkEngineAsync"));
 });
 
 test("attach refuses every limit and area that create has not written, before it allocates", async () => {

@@ -172,6 +172,38 @@ test("a handle of another module, or of the other kind of memory", async () => {
   assert.match(mixed.message, "the module is no engine for this memory");
 });
 
+test("a handle with a field of the wrong type is refused by its name", async () => {
+  const { handle } = await MemslotEngine.create();
+  const fields: [object, RegExp][] = [
+    [{ module: {} }, /^TypeError: handle\.module must be a WebAssembly\.Module, not \[object Object\]$/],
+    [{ memory: {} }, /^TypeError: handle\.memory must be a WebAssembly\.Memory, not \[object Object\]$/],
+    [{ base: -1 }, /^RangeError: handle\.base must be from 0 to 4294967295, not -1$/],
+    [{ owner: 0 }, /^RangeError: handle\.owner must be from 1 to 4294967295, not 0$/],
+    [{ lifeLock: 1 }, /^TypeError: handle\.lifeLock must be a string, not 1$/],
+  ];
+  for (const [field, message] of fields) {
+    assert.match(
+      String(await refusal(() => MemslotEngine.attach({ ...handle, ...field } as never))),
+      message,
+    );
+  }
+});
+
+test("a page's worker cannot be supervised where there are no Web Locks, and the error says so", async () => {
+  const engine = await MemslotEngine.create();
+  const navigator = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  // Newer versions of Node have Web Locks.
+  Object.defineProperty(globalThis, "navigator", { value: undefined, configurable: true });
+  try {
+    const worker = { postMessage() {}, onmessageerror: null };
+    const missing = /^superviseWorker needs the worker's 'exit' event, or Web Locks$/;
+    assert.match((await refusal(() => superviseWorker(engine, worker))).message, missing);
+  } finally {
+    if (navigator === undefined) Reflect.deleteProperty(globalThis, "navigator");
+    else Object.defineProperty(globalThis, "navigator", navigator);
+  }
+});
+
 test("use after close", async () => {
   const engine = await MemslotEngine.create();
   engine.setUserMemoryRegion(REGION);

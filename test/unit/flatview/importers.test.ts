@@ -8,6 +8,7 @@ import {
   flatViewFromJson,
   flatViewToJson,
   kvmRegions,
+  MemoryRegion,
   ParseError,
   parseIomem,
   parseKvmTrace,
@@ -131,6 +132,25 @@ test("every dump goes through JSON and comes back; its slots are structs that KV
       throwsErrno(() => views.set(view), "EEXIST", 0);
     }
   }
+});
+
+test("each kind of region goes through JSON and comes back", () => {
+  const system = MemoryRegion.container("system", 2n ** 64n);
+  const regions = [
+    MemoryRegion.ram("ram", 0x1000, 0x10_0000),
+    MemoryRegion.ramDevice("ramd", 0x1000, 0x20_0000),
+    MemoryRegion.rom("rom", 0x1000, 0x30_0000),
+    MemoryRegion.romDevice("flash", 0x1000, 0x40_0000, 7),
+    MemoryRegion.io("io", 0x1000, 9),
+  ];
+  for (const [i, region] of regions.entries()) system.addSubregion(0x1_0000 * i, region);
+  const json = JSON.stringify(flatViewToJson(FlatView.of(system)));
+  const back = flatViewFromJson(JSON.parse(json));
+  assert.equal(
+    back.ranges.map(({ region }) => [region.name, region.kind]),
+    regions.map(({ name, kind }) => [name, kind]),
+  );
+  assert.is(JSON.stringify(flatViewToJson(back)), json);
 });
 
 test("bad JSON is refused, and the reason is named", () => {

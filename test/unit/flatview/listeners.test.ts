@@ -1,7 +1,7 @@
 /** Listeners: QEMU's order, which sections are reported, and delivery in another thread. */
 import { once } from "node:events";
 import { MessageChannel } from "node:worker_threads";
-import { MemslotEngine } from "memslots";
+import { type KvmError, MemslotEngine, superviseWorker } from "memslots";
 import {
   deliver,
   FlatView,
@@ -16,6 +16,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { throwsErrno } from "../../support/implementation.js";
 import { random } from "../../support/random.js";
+import { remote } from "../../support/remote.js";
 import { tsWorker } from "../../support/tsworker.js";
 
 const EVENTS = ["regionAdd", "regionDel", "regionNop", "logStart", "logStop"] as const;
@@ -147,6 +148,34 @@ test("the error of a listener reaches the caller, and the commit stays in force"
     assert.is(engine.gpaToHva(0x1000) < 0, hole.enabled);
   }
   leave();
+  assert.is(views.set(system)!.published, false, "nothing is left to do");
+});
+
+test("an error of a commit that is in force comes before that of a listener, which is told all the same", async () => {
+  const engine = await MemslotEngine.create();
+  const views = new FlatViews(engine);
+  const { system, hole } = machine();
+  views.set(system);
+  const reader = await remote((thread) => superviseWorker(engine, thread));
+  await reader.run(({ vcpu }) => vcpu.enter());
+  const log: string[] = [];
+  views.addListener(scribe("told", log));
+  views.addListener({
+    regionDel() {
+      throw new Error("no");
+    },
+  });
+  log.length = 0;
+  views.begin();
+  hole.setEnabled(true);
+  assert.throws(
+    () => views.commit({ timeout: 5 }),
+    (error: KvmError) => error.code === "ETIMEDOUT" && error.published === true,
+  );
+  assert.ok(log.includes("told regionAdd 0:1000+1000 hole"), log.join("\n"));
+  assert.ok(hole.enabled);
+  assert.ok(engine.gpaToHva(0x1000) < 0);
+  await reader.kill();
   assert.is(views.set(system)!.published, false, "nothing is left to do");
 });
 

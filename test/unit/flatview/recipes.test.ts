@@ -11,6 +11,7 @@ import { mappingOf } from "../../../src/flatview/mapping.js";
 import { MemoryRegion } from "../../../src/flatview/memoryregion.js";
 import { A20Gate } from "../../../src/flatview/pc/a20.js";
 import { Bar } from "../../../src/flatview/pc/bar.js";
+import { Pam } from "../../../src/flatview/pc/pam.js";
 import { Pc } from "../../../src/flatview/pc/pc.js";
 import { VgaWindow } from "../../../src/flatview/pc/vga.js";
 import {
@@ -223,6 +224,36 @@ test("PAM: the two bits of each piece", () => {
       assert.is(at(pc.system, 0x10_0000), "pc.ram+100000");
     }
   }
+});
+
+test("a chipset, a PAM register or the target of an alias that is not there is refused by name", () => {
+  const ram = MemoryRegion.ram("pc.ram", 0x20_0000, 0);
+  const known = /^RangeError: chipset must be one of i440fx, q35, not "i430"$/;
+  assert.throws(
+    () => new Pc({ chipset: "i430" as never, ram, bios: ram }),
+    (error: unknown) => known.test(String(error)),
+  );
+  const pam = new Pam(MemoryRegion.container("system", 2 ** 32), ram, MemoryRegion.container("pci", 2 ** 32));
+  for (const register of [-1, 7, 0.5]) {
+    const message = `RangeError: register must be from 0 to 6, not ${register}`;
+    assert.throws(
+      () => pam.write(register, 0),
+      (error: unknown) => String(error) === message,
+    );
+  }
+  assert.throws(
+    () => MemoryRegion.alias("alias", {} as never, 0, 0x1000),
+    /^target must be a MemoryRegion, not \[object Object\]$/,
+  );
+  const container = MemoryRegion.container("container", 0x1000);
+  assert.throws(() => MemoryRegion.ram(5 as never, 0x1000, 0), /^name must be a string, not 5$/);
+  assert.throws(
+    () => container.addSubregion(0, {} as never),
+    /^child must be a MemoryRegion, not \[object Object\]$/,
+  );
+  assert.throws(() => container.addSubregion(0, ram, 0.5), /^priority must be an integer, not 0\.5$/);
+  assert.throws(() => ram.setEnabled(1 as never), /^enabled must be a boolean, not 1$/);
+  assert.equal([container.subregions.length, ram.enabled], [0, true]);
 });
 
 test("a slot of PAM memory is READONLY where that is asked for", async () => {

@@ -27,6 +27,15 @@ async function board(options = {}) {
   return { engine, views, system, ram };
 }
 
+/** Of a call that throws or rejects. */
+async function throwsCode(call: () => Promise<unknown>, name: string): Promise<void> {
+  const error = await (async () => call())().then(
+    () => undefined,
+    (caught: unknown) => caught,
+  );
+  assert.ok(code(name)(error), String(error));
+}
+
 test("a BAR that is refused is where it was, and wedges nothing", async () => {
   const { engine, views, system } = await board();
   engine.setUserMemoryRegion({
@@ -145,6 +154,46 @@ test("an asynchronous commit that is refused undoes as well", async () => {
     (error) => assert.ok(code("EEXIST")(error)),
   );
   assert.is(ram.size, 0x1_0000n);
+});
+
+test("an asynchronous commit inside of a transaction is that one's; nothing begins before it is done", async () => {
+  const { engine, views, ram } = await board();
+  const before = engine.publications;
+  await throwsCode(() => views.commitAsync(), "EINVAL");
+  views.begin();
+  views.begin();
+  ram.setSize(0x8000);
+  assert.is(await views.commitAsync(), undefined);
+  assert.is(engine.publications, before);
+  const pending = views.commitAsync();
+  assert.throws(() => views.begin(), code("EBUSY"));
+  await throwsCode(() => views.commitAsync(), "EBUSY");
+  assert.ok((await pending)!.published);
+  assert.is(engine.slots()[0]!.memorySize, 0x8000);
+});
+
+test("more edits than are remembered one by one: what they left as it was stays, the rest changes", async () => {
+  const COUNT = 1500;
+  const STILL = 200;
+  const engine = await MemslotEngine.create({ maxSlots: 2048, maxListEntries: 4096 });
+  const views = new FlatViews(engine);
+  const system = MemoryRegion.container("system", 2n ** 64n);
+  const pieces = Array.from({ length: COUNT }, (_, i) =>
+    MemoryRegion.ram(`${i}`, 0x1000, 0x1000_0000 + 0x2000 * i),
+  );
+  for (const [i, piece] of pieces.entries()) system.addSubregion(0x2000 * i, piece);
+  views.set(system);
+  views.begin();
+  for (const piece of [pieces[0]!, ...pieces.slice(STILL)]) piece.setEnabled(false);
+  pieces[0]!.setEnabled(true);
+  pieces.at(-1)!.setEnabled(true);
+  views.commit();
+  const kept = [...pieces.keys()].filter((i) => i < STILL || i === COUNT - 1);
+  assert.equal(
+    engine.slots().map(({ guestPhysAddr }) => guestPhysAddr),
+    kept.map((i) => 0x2000 * i),
+  );
+  assert.equal(FlatView.of(system).ranges.length, kept.length);
 });
 
 test("registers of the recipes are undone with their regions", async () => {

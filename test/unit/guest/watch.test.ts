@@ -164,6 +164,19 @@ test("pieces are views of the host bytes, in order, and dirty when they are to b
   assert.equal([engine.getDirtyLog(0)[0], engine.getDirtyLog(1)[0]], [2, 1], "written after the harvest");
   assert.is(host[3 * PAGE], 7);
   assert.is(guestPieces(memory, 0, 2 * PAGE - 4096 + 8).length, 1, "neighbours in host memory are one");
+  const neighbours = await MemslotEngine.create();
+  neighbours.setUserMemoryRegionList([region(0, 0, 1, 0), region(1, 1, 1, 1), region(2, 2, 1, 3)]);
+  assert.equal(
+    guestPieces(guestMemory(neighbours, host), 8, 3 * PAGE - 8).map(({ byteOffset, length }) => [
+      byteOffset,
+      length,
+    ]),
+    [
+      [8, 2 * PAGE - 8],
+      [3 * PAGE, PAGE],
+    ],
+    "those of two slots, too",
+  );
   const hole = (at: number, kind: string) => (error: { hole: { at: number; kind: string } }) =>
     error.hole.at === at && error.hole.kind === kind;
   assert.throws(() => guestPieces(memory, 0, 2 * PAGE), hole(PAGE + 8, "device"));

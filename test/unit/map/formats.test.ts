@@ -122,6 +122,8 @@ const PASTED: Readonly<Record<string, string>> = {
   "blanks at ends, CRLF": [HEAD, A, B].join("  \r\n").replaceAll("\n AS", "  \r\n AS"),
   "wrapped at a blank": `${HEAD}\n${A.replace(" KVM", "\nKVM")}\n${B.replace(" @", "\n@")}`,
   "wrapped in a range": `${HEAD}\n${A.replace(", ram", ",\nram")}\n${B.replace(" (prio", "\n(prio")}`,
+  "wrapped in a range twice": `${HEAD}\n${A.replace(", ram): ", ",\nram):\n")}\n${B}`,
+  "beyond 2^64": `${HEAD}\n${A}\n${B}\n  [DETECTED OVERFLOW!] ffffffffffff0000-0000000000000fff (prio 0, i/o): x`,
   "top lines cut off": `${A}\n${B}\n`,
   "head cut off": `${HEAD.split("\n").slice(1).join("\n")}\n${A}\n${B}\n`,
   "control codes":
@@ -145,6 +147,26 @@ const PASTED: Readonly<Record<string, string>> = {
 for (const [kind, text] of Object.entries(PASTED)) {
   test(`a dump pasted: ${kind}`, () => assert.equal(slots(text), PC_RAM));
 }
+
+test("a terminal's full lines are joined, also within a word, and what goes beyond 2^64 is noted", () => {
+  const names = [
+    "a-device-with-a-long-name-of-its-own-and-more",
+    "another-device-with-a-long-name-of-its-own",
+  ];
+  const devices = names.map((name, i) => `  00000000c000${i}000-00000000c000${i}fff (prio 0, i/o): ${name}`);
+  for (const columns of [62, 64, 70, 72]) {
+    const lines = [...HEAD.split("\n"), A, B, ...devices].map((line) =>
+      line.replace(new RegExp(`(.{${columns}})(?=.)`, "g"), "$1\n"),
+    );
+    const found = map(lines.join("\n"));
+    assert.equal(windows(found), names, `${columns} columns`);
+    assert.equal(slots(lines.join("\n")), PC_RAM, `${columns} columns`);
+  }
+  assert.is(
+    notes(map(PASTED["beyond 2^64"]!)),
+    "6: QEMU found that the region goes beyond 2^64: it is passed over",
+  );
+});
 
 test("an elision, a broken line, a line that nothing explains are errors with their line", () => {
   for (const dots of ["...", "[...]", "  …", "<snip>", "--More--"]) {
@@ -205,6 +227,14 @@ test("a tree: order, disabled regions that are not printed, containers told apar
   assert.match(notes(map(old.replace("i/o", "RW") + section)), /before 2.9.*pc\.ram/);
 });
 
+test("a block that a tree shows through aliases only reaches as far as they do", () => {
+  const tree =
+    "address-space: memory\n  0000000000000000-ffffffffffffffff (prio 0, container): system\n" +
+    "    0000000000000000-0000000007ffffff (prio 0, ram): alias low @pc.ram 0000000000000000-0000000007ffffff\n" +
+    "    0000000010000000-0000000010000fff (prio 0, rom): alias bios @pc.bios 0000000000001000-0000000000001fff\n";
+  assert.equal(slots(tree), [`0 0 0+8000000 ${FIRST}`, "1 2 10000000+1000 100008401000"]);
+});
+
 const FIELDS = "flags=0x0 gpa=0x0 size=0x80000000 ua=0x7f0000000000";
 const LOGGED: readonly string[] = [
   `kvm_set_user_memory Slot#0 ${FIELDS} ret=0`,
@@ -242,6 +272,15 @@ test("a log of any backend and version, with any prefix", () => {
   ]) {
     assert.throws(() => map(`${LOGGED[0]}\n${bad}\n`), refused(2), bad);
   }
+});
+
+test("two threads that change each other's slots are one machine", () => {
+  const line = (pid: number, fields: string) => `${pid}@1.5:kvm_set_user_memory ${fields} ret=0\n`;
+  const low = "Slot#0 flags=0x0 gpa=0x0 size=0x1000 ua=0x10000";
+  const high = (size: string) => `Slot#1 flags=0x0 gpa=0x100000 size=${size} ua=0x20000`;
+  const made = line(7, low) + line(8, high("0x2000"));
+  assert.throws(() => map(made), refused(2, "another machine begins, of 2"));
+  assert.equal(slots(made + line(7, high("0x0"))), ["0 0 0+1000 10000"]);
 });
 
 test("strace: unfinished calls, the second ioctl, flags by name, what it does not print so", () => {

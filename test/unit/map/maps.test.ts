@@ -370,6 +370,9 @@ test("a log of kvm_set_user_memory is the map after its last update, refused one
     [0, 0, 0x10_0000, HOST, 0x7f00_0000_0000, 0],
     [0x1_0000, 0, 0x2000, HOST, 0x7f00_0030_0000, 2],
   ]);
+  const late = mapOf("log", parseSource("log", log.slice(3).join("\n")), undefined);
+  assert.match(late.notes![0]!.text, /^slot 1 is deleted: updates before it are not in the log$/);
+  assert.is(late.notes![0]!.line, 1);
   const refused = (fields: string, at: number | undefined, reason: RegExp) =>
     throwsInputError(
       async () => mapOf("f", parseSource("f", [...log, line(fields)].join("\n")), undefined),

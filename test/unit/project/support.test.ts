@@ -2,6 +2,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { KvmError } from "../../../src/kvm/errno.js";
+import { branchesOf } from "../../coverage/branches.js";
 import { bitmapOf, dirtyPages } from "../../support/bitmap.js";
 import { firstDifference } from "../../support/difference.js";
 import { errnoOf, throwsErrno, throwsTypeError } from "../../support/implementation.js";
@@ -85,6 +86,39 @@ test("a seed gives the same numbers again, within their bounds", () => {
   assert.ok(draw().every((n) => n >= 0 && n < 10));
   assert.is(new Set(draw()).size, 10);
   assert.not.equal(random(1).next(), random(2).next());
+});
+
+test("a branch whose places differ by blanks and parentheses is one, and two that begin together are two", () => {
+  const source = "if (x) return (a && b) || c;\nelse if (y) stop();\n";
+  const at = (line: number, column: number) => ({ start: { line, column } });
+  const of = (type: string, ...locations: { start: { line: number; column: number } }[]) => ({
+    type,
+    locations,
+  });
+  const and = "LogicalExpression";
+  const branchMap = {
+    // From source.
+    0: of("IfStatement", at(1, 7), at(2, 5)),
+    1: of(and, at(1, 14), at(1, 26)),
+    2: of(and, at(1, 15), at(1, 20)),
+    3: of("IfStatement", at(2, 12), at(2, 5)),
+    // From dist/.
+    4: of("IfStatement", at(1, 6), at(2, 4)),
+    5: of(and, at(1, 7), at(1, 25)),
+    6: of(and, at(1, 14), at(1, 19)),
+  };
+  const b = { 0: [1, 0], 1: [1, 0], 2: [1, 0], 3: [0, 0], 4: [0, 2], 5: [3, 0], 6: [3, 3] };
+  assert.equal(branchesOf({ branchMap, b }, source), [
+    { line: 1, type: "IfStatement", counts: [1, 2] },
+    { line: 1, type: and, counts: [4, 0] },
+    { line: 1, type: and, counts: [4, 3] },
+    { line: 2, type: "IfStatement", counts: [0, 0] },
+  ]);
+  const other = {
+    branchMap: { 0: of(and, at(1, 26)), 1: of(and, at(1, 7), at(1, 26)) },
+    b: { 0: [1], 1: [1, 1] },
+  };
+  fails(() => branchesOf(other, source));
 });
 
 test.run();

@@ -1,9 +1,11 @@
 /** The replay under the eyes of vCPUs: where they look, how the writer waits for them, and what they find. */
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import { MemslotEngine } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { readTrace } from "../../../src/cli/input.js";
-import type { Crew } from "../../../src/replay/crew.js";
+import { Crew } from "../../../src/replay/crew.js";
 import {
   choosePage,
   encodeProbes,
@@ -50,6 +52,17 @@ test("probes are the pages mapped before and after, with both host addresses", (
   ]);
   assert.equal(probesOf([], after, []), []);
   assert.equal(probesOf(before, [], []), []);
+});
+
+test("a vCPU that does not start ends the others, and its error is the crew's", async () => {
+  const starting = () =>
+    new Worker("require('node:worker_threads').parentPort.on('message', () => {})", { eval: true });
+  const others = [starting(), starting()];
+  const exits = others.map((worker) => once(worker, "exit"));
+  const broken = new Worker("throw new Error('no memory for the vCPU')", { eval: true });
+  const error = await Crew.of([...others, broken]).catch((reason) => reason);
+  assert.match(String(error), /^Error: no memory for the vCPU$/);
+  await Promise.all(exits);
 });
 
 test("where there are gaps, probes are in them only", () => {

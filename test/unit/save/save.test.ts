@@ -20,12 +20,15 @@ import {
 } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { crc32 } from "../../../src/save/bytes.js";
 import { hostPages } from "../../support/bitmap.js";
 import { errnoOf, throwsErrno } from "../../support/implementation.js";
 import { checkInvariants } from "../../support/invariants.js";
 import { type Random, random } from "../../support/random.js";
 import { deletion, PAGE, region } from "../../support/region.js";
 
+/** Magic, version, length and checksum. */
+const HEAD_BYTES = 16;
 const SEED = Number(process.env.SEED ?? 19);
 console.log(`seed ${SEED}`);
 
@@ -246,6 +249,22 @@ test("damaged and foreign bytes are refused with the reason: each byte, each len
   const shifted = new Uint8Array(saved.length + 3).subarray(3);
   shifted.set(saved);
   assert.equal(answers(await restoreEngine(shifted)), answers(engine));
+});
+
+test("bytes whose checksum is right and whose contents are not are refused as damaged", async () => {
+  const saved = saveEngine(await MemslotEngine.create({ maxSlots: 4, maxVcpus: 1 }));
+  const withBody = (body: Uint8Array) => {
+    const bytes = new Uint8Array([...saved.subarray(0, HEAD_BYTES), ...body]);
+    const head = new DataView(bytes.buffer);
+    head.setUint32(8, body.length, true);
+    head.setUint32(12, crc32(body), true);
+    return bytes;
+  };
+  const body = saved.subarray(HEAD_BYTES);
+  assert.equal(withBody(body), saved);
+  const reason = /^the saved engine is damaged: (?!.*(checksum|follow its head))/;
+  await assertRejects(restoreEngine(withBody(body.subarray(0, -1))), reason);
+  await assertRejects(restoreEngine(withBody(new Uint8Array([...body, 0]))), reason);
 });
 
 test("a page dirty at the end of a section in an old layout is saved; threads are gone, as if reaped", async () => {

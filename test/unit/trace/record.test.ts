@@ -178,6 +178,11 @@ test("a sink that throws ends the record, not the commit; a bad option is named"
   assert.throws(() => record(engine, () => {}, { blocks }), /the host memory of slot 0, at 0x10000/);
   assert.throws(() => record(engine, null as never), /sink must be a function/);
   assert.throws(() => record(engine, () => {}, { blocks: { a: { host: -1, bytes: 1 } } }), /blocks.a.host/);
+  const wide = { host: 2 ** 47 - 2 * PAGE, bytes: 3 * PAGE };
+  assert.throws(
+    () => record(engine, () => {}, { blocks: { wide } }),
+    /^blocks\.wide must end at or below 0x[0-9a-f]+$/,
+  );
   assert.throws(() => record(engine, () => {}, { clock: 1 as never }), /clock must be/);
   const banked = await MemslotEngine.create({ pageShift: 8 });
   assert.throws(() => record(banked, () => {}), /pageShift must be 12/);

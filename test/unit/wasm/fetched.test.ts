@@ -3,13 +3,14 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { posix } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { MemslotEngine as Inlined } from "memslots";
 import { cloneEngine, MemslotEngine, type WasmSources } from "memslots/url";
 import ts from "typescript";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { tempFile } from "../../support/tempfile.js";
 
 type Fetched = typeof import("../../../src/wasm/fetched.js");
 
@@ -75,6 +76,13 @@ test("what is no wasm: the error names the address", async () => {
     assert.instance(error, WebAssembly.CompileError);
     assert.ok((error as Error).message.startsWith(`${url}engine.wasm: `), String(error));
   });
+});
+
+test("a file that is no wasm: the error names the build and the file", async () => {
+  const { href } = pathToFileURL(tempFile("wasm", "no wasm"));
+  const error = await MemslotEngine.create({ wasm: { shared: href } }).catch((reason) => reason);
+  const start = `Error: the shared build of the engine is damaged: ${href}: `;
+  assert.ok(String(error).startsWith(start), String(error));
 });
 
 test("nobody answers: the error names the address", async () => {

@@ -10,6 +10,7 @@ import {
 } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { HEADER, READER, READER_BYTES } from "../../../src/core/layout.js";
 import { throwsErrno } from "../../support/implementation.js";
 import { checkInvariants } from "../../support/invariants.js";
 import { deletion, region } from "../../support/region.js";
@@ -129,6 +130,35 @@ test("a pause that a section outlasts gives everything back; close ends a pause"
   other.close();
   engine.setUserMemoryRegionList([deletion(1)], { timeout: 1 });
   await worker.kill();
+});
+
+test("a one-shot call that does not end is waited for up to the timeout, and then all goes on", async () => {
+  const { engine, worker } = await world();
+  const owner = await worker.run(({ engine: there }) => {
+    there.gpaToHva(0);
+    return there.owner;
+  });
+  // As if the worker had been stopped inside that call: its line of one-shot calls holds a layout.
+  const { memory, base } = engine.handle;
+  const words = new Int32Array(memory.buffer);
+  const lines = words[(base + HEADER.readers) / 4]!;
+  const lineOf = (i: number) => (lines + i * READER_BYTES) / 4;
+  const indexes = Array.from({ length: engine.maxVcpus }, (_, i) => engine.maxVcpus + i);
+  const line = indexes.map(lineOf).find((at) => words[at + READER.owner / 4] === owner)!;
+  const pin = line + READER.pin / 4;
+  assert.is(words[pin], 0);
+  words[pin] = words[(base + HEADER.activeRoot) / 4]!;
+  throwsErrno(() => engine.pauseVcpus({ writers: true, timeout: 5 }), "ETIMEDOUT");
+  const error = await engine
+    .pauseVcpusAsync({ writers: true, timeout: 5 })
+    .catch((caught: KvmError) => caught.code);
+  assert.is(error, "ETIMEDOUT");
+  assert.is(await worker.run(({ engine: there }) => there.getDirtyLog(0).length), 8, "writers go on");
+  words[pin] = 0;
+  engine.pauseVcpus({ writers: true, timeout: 5000 });
+  engine.resumeVcpus();
+  await worker.kill();
+  checkInvariants(engine);
 });
 
 test("a thread that dies while it holds the writers is reaped, and they go on", async () => {
