@@ -17,7 +17,7 @@
 import type { Section } from "../read/section.js";
 import { type GuestAccess, UNSEEN } from "./access.js";
 import { bytesOf, readBlock } from "./blocks.js";
-import { NO_RUN, type Run, SPREAD, TABLE_SHIFT } from "./runs.js";
+import { FAR_GPA, NO_RUN, type Run, SPREAD, TABLE_SHIFT } from "./runs.js";
 import { FETCH, READ } from "./target.js";
 import type { TypedAccess } from "./typed.js";
 
@@ -82,6 +82,11 @@ export class GuestLoads {
     const at = gpa - run.gpa;
     if (at >= 0 && at + bytes <= run.bytes.length && this.#section.layout === this.#layout) {
       to.set(run.bytes.subarray(at, at + bytes));
+      return bytes;
+    }
+    const far = gpa >= FAR_GPA ? this.#access.findKept(gpa, bytes, READ) : undefined;
+    if (far !== undefined && Number.isInteger(gpa)) {
+      to.set(far.bytes.subarray(gpa - far.gpa, gpa - far.gpa + bytes));
       return bytes;
     }
     return this.#typed.block("read", gpa, bytes, readBlock(this.#access, gpa, to), false);

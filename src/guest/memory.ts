@@ -12,7 +12,7 @@ import { GuestAtomics } from "./atomics.js";
 import { bytesOf, clearBlock, writeBlock } from "./blocks.js";
 import { GuestCache } from "./cache.js";
 import { GuestLoads } from "./loads.js";
-import { NO_RUN, type Run, SPREAD, TABLE_SHIFT } from "./runs.js";
+import { FAR_GPA, NO_RUN, type Run, SPREAD, TABLE_SHIFT } from "./runs.js";
 import { type AccessTarget, WRITE } from "./target.js";
 import { TypedAccess } from "./typed.js";
 
@@ -88,6 +88,11 @@ export class GuestMemory extends GuestLoads {
     const at = gpa - run.gpa;
     if (at >= 0 && at + bytes <= run.bytes.length && this.#section.stores === this.#storesOf) {
       run.bytes.set(from, at);
+      return bytes;
+    }
+    const far = gpa >= FAR_GPA ? this.#access.findKept(gpa, bytes, WRITE) : undefined;
+    if (far !== undefined && Number.isInteger(gpa)) {
+      far.bytes.set(from, gpa - far.gpa);
       return bytes;
     }
     return this.#typed.block("write", gpa, bytes, writeBlock(this.#access, gpa, from), true);
