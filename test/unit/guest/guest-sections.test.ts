@@ -434,6 +434,34 @@ test("what one guest memory found in another address space does not pass for wha
   vcpu.release();
 });
 
+test("blocks above 4 GiB by the run that a section has kept: bytes, log, and what lies behind the run", async () => {
+  const FAR = 2 ** 20;
+  const { engine, host, vcpu } = await world(region(0, FAR, 2, 1), region(1, FAR + 2, 1, 9, LOG));
+  const holes: number[] = [];
+  const memory = guestMemory(engine, host, { vcpu, onHole: ({ at }) => void holes.push(at) });
+  const bytes = new Uint8Array(4);
+  vcpu.enter();
+  for (let round = 0; round < 3; round++) {
+    const at = FAR * PAGE + 5 * round;
+    memory.write(
+      at + 1,
+      new Uint8Array([11, 12, 13]).map((byte) => byte + round),
+    );
+    assert.is(memory.read(at, bytes), 4);
+    assert.equal([...bytes], [1, 11 + round, 12 + round, 13 + round]);
+    memory.write((FAR + 2) * PAGE + round, new Uint8Array([round]));
+    assert.is(host[9 * PAGE + round], round);
+    // Half in one slot, half in the next, and half in nothing.
+    assert.is(memory.read((FAR + 2) * PAGE - 2, bytes), 4);
+    assert.equal([...bytes.subarray(0, 2)], [2, 2]);
+    assert.is(memory.read((FAR + 3) * PAGE - 2, bytes), 2);
+  }
+  assert.equal(holes, Array(3).fill((FAR + 3) * PAGE));
+  vcpu.exit();
+  assert.equal(dirtyPages(engine.getDirtyLog(1)), [0]);
+  vcpu.release();
+});
+
 test("translate checks its arrays before its section, and leaves none open", async () => {
   const { engine, vcpu } = await world(region(0, 1, 1, 1));
   const good = new Float64Array(2);
