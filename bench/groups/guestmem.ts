@@ -203,16 +203,16 @@ const KINDS: readonly Kind[] = [
     flat: writeFlatBlocks,
     target: 1.3,
   },
-  { id: "G5", name: "guest read of 4 bytes, one in ten in another slot", slots: 8, ...READ, target: 6 },
-  { id: "G6", name: "guest write of 4 bytes, one in ten in another slot", slots: 8, ...WRITE, target: 7 },
-  { id: "G7", name: "guest write of 4 bytes, with a dirty log", slots: 1, ...WRITE, flags: LOG, target: 14 },
+  { id: "G5", name: "guest read of 4 bytes, one in ten in another slot", slots: 8, ...READ, target: 4 },
+  { id: "G6", name: "guest write of 4 bytes, one in ten in another slot", slots: 8, ...WRITE, target: 4 },
+  { id: "G7", name: "guest write of 4 bytes, with a dirty log", slots: 1, ...WRITE, flags: LOG, target: 5 },
   {
     id: "G8",
     name: "guest read of 4 bytes outside of sections",
     slots: 1,
     ...READ,
     run: readWords,
-    target: 34,
+    target: 12,
   },
   {
     id: "G9",
@@ -221,7 +221,7 @@ const KINDS: readonly Kind[] = [
     bytes: 4,
     run: readCached,
     flat: readFlatCached,
-    target: 9,
+    target: 6,
   },
 ];
 

@@ -38,7 +38,7 @@ import {
   UNKNOWN,
 } from "../read/section.js";
 import { holeError } from "./holeerror.js";
-import { deviceRun, FAR_GPA, MEMORY, Run, Runs } from "./runs.js";
+import { deviceRun, MEMORY, Run, Runs } from "./runs.js";
 import { type AccessTarget, type CopyPiece, FETCH, type Original, WRITE } from "./target.js";
 
 /** What the hot path compares with a section's layout when it has seen none yet, or not what was found since. */
@@ -225,23 +225,10 @@ export class GuestAccess {
         // A striped mirror has too many runs to keep.
         if (run.size > UNIT_BYTES_MAX || run.device !== MEMORY) runs.add(run);
       }
-      // Fetches keep their last run themselves, but for the hot path only.
-      const keeps = kind !== FETCH || gpa >= FAR_GPA;
-      if (!run.watched && !(kind === WRITE && run.logged) && keeps) runs.keep(gpa, run);
+      // Fetches keep their last run themselves.
+      if (!run.watched && !(kind === WRITE && run.logged) && kind !== FETCH) runs.keep(gpa, run);
     }
     return run;
-  }
-
-  /**
-   * In the vCPU's section: the run of memory with [gpa, gpa + bytes) in it that the tables find, for an access as the
-   * hot path makes it.
-   */
-  findKept(gpa: number, bytes: number, kind: number): Run | undefined {
-    const { section } = this;
-    if (section.layout !== this.layout || (kind === WRITE && section.stores !== this.stores))
-      return undefined;
-    const run = this.#runs[kind]!.find(gpa);
-    return run !== undefined && gpa - run.gpa + bytes <= run.bytes.length ? run : undefined;
   }
 
   /** The run of memory around `gpa`; a device is a hole. */

@@ -1,20 +1,22 @@
 /**
  * The reading half of guest memory: blocks, fetches of code, which do not disturb what loads have found, typed loads.
  *
- * The hot path is for addresses of 32 bits: is the access within the main run, or else within the run that the table
- * has for the address's page, and is the run's layout that of the section. The last question covers all that ends a
- * run's life but one: a buffer that moved or shrank has left length 0 behind, so that no view is ever stale.
+ * The hot path asks: is the access within the main run, or else within the run that the table has for the address's
+ * page, and is the run's layout that of the section, or outside of sections still the newest. The last question covers
+ * all that ends a run's life but one: a buffer that moved or shrank has left length 0 behind, so that no view is stale.
  *
  * How it is written decides what V8 makes of it:
  *  - An address is converted to an integer once, and not at all if the caller has it as one; that it was one of 32 bits
- *    is asked last, by a comparison that V8 drops for integers. Bytes of a run are compared as signed integers, so that
- *    addresses above 2 GiB in other runs never turn the comparison into one of doubles.
+ *    is asked by a comparison that V8 drops for integers, and with it all that addresses above 4 GiB take. Bytes of a
+ *    run are compared as signed integers, so that addresses above 2 GiB in other runs never turn the comparison into
+ *    one of doubles.
+ *  - The value is loaded before the layout is asked for, because outside of sections it counts only behind the load.
  *  - The accessors are alike but for their widths, and written out: V8 inlines up to 920 bytecodes into one function,
  *    and an interpreter's loop wants some five of them.
  *
  * Mirrors kvm_read_guest and kvm_vcpu_read_guest.
  */
-import type { Section } from "../read/section.js";
+import { type Section, UNKNOWN } from "../read/section.js";
 import { type GuestAccess, UNSEEN } from "./access.js";
 import { bytesOf, readBlock } from "./blocks.js";
 import { FAR_GPA, NO_RUN, type Run, SPREAD, TABLE_SHIFT } from "./runs.js";
@@ -35,8 +37,10 @@ export class GuestLoads {
   // What the access has found, field by field: each level of objects costs a quarter more. First the main run.
   #load = NO_RUN;
   #loads: Run[];
+  #farLoads: Run[];
   #layout: object;
   #code = NO_RUN;
+  #farCode = NO_RUN;
   #codeLayout: object;
 
   /** @internal */
@@ -48,12 +52,14 @@ export class GuestLoads {
       this.#load = NO_RUN;
       this.#layout = UNSEEN;
       this.#code = NO_RUN;
+      this.#farCode = NO_RUN;
       typed.code = NO_RUN;
     });
     typed.onLoad = () => this.#sync();
     this.#section = access.section;
     this.#pageShift = access.target.thread.pageShift;
     this.#loads = access.reads.near;
+    this.#farLoads = access.reads.far;
     this.#layout = UNSEEN;
     this.#codeLayout = UNSEEN;
   }
@@ -64,6 +70,12 @@ export class GuestLoads {
     if (this.#layout !== access.layout) this.#layout = access.layout;
     if (this.#load !== access.reads.main) this.#load = access.reads.main;
     if (this.#loads !== access.reads.near) this.#loads = access.reads.near;
+    if (this.#farLoads !== access.reads.far) this.#farLoads = access.reads.far;
+  }
+
+  /** Behind a load outside of sections. A load needs no section: it counts if its layout is still the newest one. */
+  #isNewest(): boolean {
+    return this.#section.layout === UNKNOWN && this.#access.isNewest();
   }
 
   // ---- blocks ----
@@ -78,15 +90,11 @@ export class GuestLoads {
   read(gpa: number, target: ArrayBufferView): number {
     const to = bytesOf(target, "target");
     const bytes = to.length;
-    const run = this.#loads[Math.imul((gpa >>> 0) >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    const table = gpa < FAR_GPA ? this.#loads : this.#farLoads;
+    const run = table[Math.imul((gpa >>> 0) >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
     const at = gpa - run.gpa;
     if (at >= 0 && at + bytes <= run.bytes.length && this.#section.layout === this.#layout) {
       to.set(run.bytes.subarray(at, at + bytes));
-      return bytes;
-    }
-    const far = gpa >= FAR_GPA ? this.#access.findKept(gpa, bytes, READ) : undefined;
-    if (far !== undefined && Number.isInteger(gpa)) {
-      to.set(far.bytes.subarray(gpa - far.gpa, gpa - far.gpa + bytes));
       return bytes;
     }
     return this.#typed.block("read", gpa, bytes, readBlock(this.#access, gpa, to), false);
@@ -98,17 +106,19 @@ export class GuestLoads {
     // What was found in an older layout must not pass for what is found now.
     this.#typed.code = NO_RUN;
     this.#typed.access(op, gpa, bytes, FETCH, NO_RUN, littleEndian);
-    this.#code = this.#typed.code;
+    if (gpa < FAR_GPA) this.#code = this.#typed.code;
+    else this.#farCode = this.#typed.code;
     this.#codeLayout = this.#access.layout;
   }
 
   /** Fetch an unsigned byte of code. @throws as its load */
   fetchUint8(gpa: number): number {
-    const code = this.#code;
     const low = gpa >>> 0;
+    const code = low === gpa ? this.#code : this.#farCode;
     const at = (low - code.low) | 0;
-    if (low === gpa && at >= 0 && at < code.bytes.length && this.#section.layout === this.#codeLayout) {
-      return code.view.getUint8(at);
+    if (at >= 0 && at < code.bytes.length && (low === gpa || low + code.high === gpa)) {
+      const value = code.view.getUint8(at);
+      if (this.#section.layout === this.#codeLayout || this.#isNewest()) return value;
     }
     this.#fetch("fetchUint8", gpa, 1);
     return this.#scratch.getUint8(0);
@@ -116,11 +126,12 @@ export class GuestLoads {
 
   /** Fetch an unsigned 16-bit integer of code. @throws as its load */
   fetchUint16(gpa: number, littleEndian?: boolean): number {
-    const code = this.#code;
     const low = gpa >>> 0;
+    const code = low === gpa ? this.#code : this.#farCode;
     const at = (low - code.low) | 0;
-    if (low === gpa && at >= 0 && at < code.bytes.length - 1 && this.#section.layout === this.#codeLayout) {
-      return code.view.getUint16(at, littleEndian);
+    if (at >= 0 && at < code.bytes.length - 1 && (low === gpa || low + code.high === gpa)) {
+      const value = code.view.getUint16(at, littleEndian);
+      if (this.#section.layout === this.#codeLayout || this.#isNewest()) return value;
     }
     this.#fetch("fetchUint16", gpa, 2, littleEndian);
     return this.#scratch.getUint16(0, littleEndian);
@@ -128,11 +139,12 @@ export class GuestLoads {
 
   /** Fetch an unsigned 32-bit integer of code. @throws as its load */
   fetchUint32(gpa: number, littleEndian?: boolean): number {
-    const code = this.#code;
     const low = gpa >>> 0;
+    const code = low === gpa ? this.#code : this.#farCode;
     const at = (low - code.low) | 0;
-    if (low === gpa && at >= 0 && at < code.bytes.length - 3 && this.#section.layout === this.#codeLayout) {
-      return code.view.getUint32(at, littleEndian);
+    if (at >= 0 && at < code.bytes.length - 3 && (low === gpa || low + code.high === gpa)) {
+      const value = code.view.getUint32(at, littleEndian);
+      if (this.#section.layout === this.#codeLayout || this.#isNewest()) return value;
     }
     this.#fetch("fetchUint32", gpa, 4, littleEndian);
     return this.#scratch.getUint32(0, littleEndian);
@@ -145,12 +157,15 @@ export class GuestLoads {
     const low = gpa >>> 0;
     let run = this.#load;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#loads[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#loads : this.#farLoads)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length && this.#section.layout === this.#layout) {
-      return run.view.getUint8(at);
+    if (at >= 0 && at < run.bytes.length && (low === gpa || low + run.high === gpa)) {
+      const value = run.view.getUint8(at);
+      if (this.#section.layout === this.#layout || this.#isNewest()) return value;
     }
     this.#typed.access("getUint8", gpa, 1, READ, run);
     return this.#scratch.getUint8(0);
@@ -161,12 +176,15 @@ export class GuestLoads {
     const low = gpa >>> 0;
     let run = this.#load;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#loads[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#loads : this.#farLoads)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length && this.#section.layout === this.#layout) {
-      return run.view.getInt8(at);
+    if (at >= 0 && at < run.bytes.length && (low === gpa || low + run.high === gpa)) {
+      const value = run.view.getInt8(at);
+      if (this.#section.layout === this.#layout || this.#isNewest()) return value;
     }
     this.#typed.access("getInt8", gpa, 1, READ, run);
     return this.#scratch.getInt8(0);
@@ -177,12 +195,15 @@ export class GuestLoads {
     const low = gpa >>> 0;
     let run = this.#load;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#loads[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#loads : this.#farLoads)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 1 && this.#section.layout === this.#layout) {
-      return run.view.getUint16(at, littleEndian);
+    if (at >= 0 && at < run.bytes.length - 1 && (low === gpa || low + run.high === gpa)) {
+      const value = run.view.getUint16(at, littleEndian);
+      if (this.#section.layout === this.#layout || this.#isNewest()) return value;
     }
     this.#typed.access("getUint16", gpa, 2, READ, run, littleEndian);
     return this.#scratch.getUint16(0, littleEndian);
@@ -193,12 +214,15 @@ export class GuestLoads {
     const low = gpa >>> 0;
     let run = this.#load;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#loads[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#loads : this.#farLoads)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 1 && this.#section.layout === this.#layout) {
-      return run.view.getInt16(at, littleEndian);
+    if (at >= 0 && at < run.bytes.length - 1 && (low === gpa || low + run.high === gpa)) {
+      const value = run.view.getInt16(at, littleEndian);
+      if (this.#section.layout === this.#layout || this.#isNewest()) return value;
     }
     this.#typed.access("getInt16", gpa, 2, READ, run, littleEndian);
     return this.#scratch.getInt16(0, littleEndian);
@@ -209,12 +233,15 @@ export class GuestLoads {
     const low = gpa >>> 0;
     let run = this.#load;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#loads[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#loads : this.#farLoads)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 3 && this.#section.layout === this.#layout) {
-      return run.view.getUint32(at, littleEndian);
+    if (at >= 0 && at < run.bytes.length - 3 && (low === gpa || low + run.high === gpa)) {
+      const value = run.view.getUint32(at, littleEndian);
+      if (this.#section.layout === this.#layout || this.#isNewest()) return value;
     }
     this.#typed.access("getUint32", gpa, 4, READ, run, littleEndian);
     return this.#scratch.getUint32(0, littleEndian);
@@ -225,12 +252,15 @@ export class GuestLoads {
     const low = gpa >>> 0;
     let run = this.#load;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#loads[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#loads : this.#farLoads)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 3 && this.#section.layout === this.#layout) {
-      return run.view.getInt32(at, littleEndian);
+    if (at >= 0 && at < run.bytes.length - 3 && (low === gpa || low + run.high === gpa)) {
+      const value = run.view.getInt32(at, littleEndian);
+      if (this.#section.layout === this.#layout || this.#isNewest()) return value;
     }
     this.#typed.access("getInt32", gpa, 4, READ, run, littleEndian);
     return this.#scratch.getInt32(0, littleEndian);
@@ -241,12 +271,15 @@ export class GuestLoads {
     const low = gpa >>> 0;
     let run = this.#load;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#loads[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#loads : this.#farLoads)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 3 && this.#section.layout === this.#layout) {
-      return run.view.getFloat32(at, littleEndian);
+    if (at >= 0 && at < run.bytes.length - 3 && (low === gpa || low + run.high === gpa)) {
+      const value = run.view.getFloat32(at, littleEndian);
+      if (this.#section.layout === this.#layout || this.#isNewest()) return value;
     }
     this.#typed.access("getFloat32", gpa, 4, READ, run, littleEndian);
     return this.#scratch.getFloat32(0, littleEndian);
@@ -257,12 +290,15 @@ export class GuestLoads {
     const low = gpa >>> 0;
     let run = this.#load;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#loads[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#loads : this.#farLoads)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 7 && this.#section.layout === this.#layout) {
-      return run.view.getFloat64(at, littleEndian);
+    if (at >= 0 && at < run.bytes.length - 7 && (low === gpa || low + run.high === gpa)) {
+      const value = run.view.getFloat64(at, littleEndian);
+      if (this.#section.layout === this.#layout || this.#isNewest()) return value;
     }
     this.#typed.access("getFloat64", gpa, 8, READ, run, littleEndian);
     return this.#scratch.getFloat64(0, littleEndian);
@@ -273,12 +309,15 @@ export class GuestLoads {
     const low = gpa >>> 0;
     let run = this.#load;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#loads[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#loads : this.#farLoads)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 7 && this.#section.layout === this.#layout) {
-      return run.view.getBigUint64(at, littleEndian);
+    if (at >= 0 && at < run.bytes.length - 7 && (low === gpa || low + run.high === gpa)) {
+      const value = run.view.getBigUint64(at, littleEndian);
+      if (this.#section.layout === this.#layout || this.#isNewest()) return value;
     }
     this.#typed.access("getBigUint64", gpa, 8, READ, run, littleEndian);
     return this.#scratch.getBigUint64(0, littleEndian);
@@ -289,12 +328,15 @@ export class GuestLoads {
     const low = gpa >>> 0;
     let run = this.#load;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#loads[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#loads : this.#farLoads)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 7 && this.#section.layout === this.#layout) {
-      return run.view.getBigInt64(at, littleEndian);
+    if (at >= 0 && at < run.bytes.length - 7 && (low === gpa || low + run.high === gpa)) {
+      const value = run.view.getBigInt64(at, littleEndian);
+      if (this.#section.layout === this.#layout || this.#isNewest()) return value;
     }
     this.#typed.access("getBigInt64", gpa, 8, READ, run, littleEndian);
     return this.#scratch.getBigInt64(0, littleEndian);

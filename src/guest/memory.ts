@@ -35,6 +35,7 @@ export class GuestMemory extends GuestLoads {
   // As in GuestLoads.
   #store = NO_RUN;
   #stores: Run[];
+  #farStores: Run[];
   #storesOf: object;
 
   /** @internal */
@@ -55,6 +56,7 @@ export class GuestMemory extends GuestLoads {
     this.#section = access.section;
     this.#pageShift = target.thread.pageShift;
     this.#stores = access.writes.near;
+    this.#farStores = access.writes.far;
     this.#storesOf = UNSEEN;
     this.atomics = new GuestAtomics(target);
   }
@@ -65,6 +67,7 @@ export class GuestMemory extends GuestLoads {
     if (this.#storesOf !== access.stores) this.#storesOf = access.stores;
     if (this.#store !== access.writes.main) this.#store = access.writes.main;
     if (this.#stores !== access.writes.near) this.#stores = access.writes.near;
+    if (this.#farStores !== access.writes.far) this.#farStores = access.writes.far;
   }
 
   // ---- caches ----
@@ -84,15 +87,11 @@ export class GuestMemory extends GuestLoads {
   write(gpa: number, source: ArrayBufferView): number {
     const from = bytesOf(source, "source");
     const bytes = from.length;
-    const run = this.#stores[Math.imul((gpa >>> 0) >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    const table = gpa < FAR_GPA ? this.#stores : this.#farStores;
+    const run = table[Math.imul((gpa >>> 0) >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
     const at = gpa - run.gpa;
     if (at >= 0 && at + bytes <= run.bytes.length && this.#section.stores === this.#storesOf) {
       run.bytes.set(from, at);
-      return bytes;
-    }
-    const far = gpa >= FAR_GPA ? this.#access.findKept(gpa, bytes, WRITE) : undefined;
-    if (far !== undefined && Number.isInteger(gpa)) {
-      far.bytes.set(from, gpa - far.gpa);
       return bytes;
     }
     return this.#typed.block("write", gpa, bytes, writeBlock(this.#access, gpa, from), true);
@@ -113,11 +112,18 @@ export class GuestMemory extends GuestLoads {
     const low = gpa >>> 0;
     let run = this.#store;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#stores[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#stores : this.#farStores)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length && this.#section.stores === this.#storesOf) {
+    if (
+      at >= 0 &&
+      at < run.bytes.length &&
+      (low === gpa || low + run.high === gpa) &&
+      this.#section.stores === this.#storesOf
+    ) {
       run.view.setUint8(at, value);
       return;
     }
@@ -130,11 +136,18 @@ export class GuestMemory extends GuestLoads {
     const low = gpa >>> 0;
     let run = this.#store;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#stores[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#stores : this.#farStores)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length && this.#section.stores === this.#storesOf) {
+    if (
+      at >= 0 &&
+      at < run.bytes.length &&
+      (low === gpa || low + run.high === gpa) &&
+      this.#section.stores === this.#storesOf
+    ) {
       run.view.setInt8(at, value);
       return;
     }
@@ -147,11 +160,18 @@ export class GuestMemory extends GuestLoads {
     const low = gpa >>> 0;
     let run = this.#store;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#stores[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#stores : this.#farStores)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 1 && this.#section.stores === this.#storesOf) {
+    if (
+      at >= 0 &&
+      at < run.bytes.length - 1 &&
+      (low === gpa || low + run.high === gpa) &&
+      this.#section.stores === this.#storesOf
+    ) {
       run.view.setUint16(at, value, littleEndian);
       return;
     }
@@ -164,11 +184,18 @@ export class GuestMemory extends GuestLoads {
     const low = gpa >>> 0;
     let run = this.#store;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#stores[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#stores : this.#farStores)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 1 && this.#section.stores === this.#storesOf) {
+    if (
+      at >= 0 &&
+      at < run.bytes.length - 1 &&
+      (low === gpa || low + run.high === gpa) &&
+      this.#section.stores === this.#storesOf
+    ) {
       run.view.setInt16(at, value, littleEndian);
       return;
     }
@@ -181,11 +208,18 @@ export class GuestMemory extends GuestLoads {
     const low = gpa >>> 0;
     let run = this.#store;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#stores[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#stores : this.#farStores)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 3 && this.#section.stores === this.#storesOf) {
+    if (
+      at >= 0 &&
+      at < run.bytes.length - 3 &&
+      (low === gpa || low + run.high === gpa) &&
+      this.#section.stores === this.#storesOf
+    ) {
       run.view.setUint32(at, value, littleEndian);
       return;
     }
@@ -198,11 +232,18 @@ export class GuestMemory extends GuestLoads {
     const low = gpa >>> 0;
     let run = this.#store;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#stores[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#stores : this.#farStores)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 3 && this.#section.stores === this.#storesOf) {
+    if (
+      at >= 0 &&
+      at < run.bytes.length - 3 &&
+      (low === gpa || low + run.high === gpa) &&
+      this.#section.stores === this.#storesOf
+    ) {
       run.view.setInt32(at, value, littleEndian);
       return;
     }
@@ -215,11 +256,18 @@ export class GuestMemory extends GuestLoads {
     const low = gpa >>> 0;
     let run = this.#store;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#stores[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#stores : this.#farStores)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 3 && this.#section.stores === this.#storesOf) {
+    if (
+      at >= 0 &&
+      at < run.bytes.length - 3 &&
+      (low === gpa || low + run.high === gpa) &&
+      this.#section.stores === this.#storesOf
+    ) {
       run.view.setFloat32(at, value, littleEndian);
       return;
     }
@@ -232,11 +280,18 @@ export class GuestMemory extends GuestLoads {
     const low = gpa >>> 0;
     let run = this.#store;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#stores[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#stores : this.#farStores)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 7 && this.#section.stores === this.#storesOf) {
+    if (
+      at >= 0 &&
+      at < run.bytes.length - 7 &&
+      (low === gpa || low + run.high === gpa) &&
+      this.#section.stores === this.#storesOf
+    ) {
       run.view.setFloat64(at, value, littleEndian);
       return;
     }
@@ -249,11 +304,18 @@ export class GuestMemory extends GuestLoads {
     const low = gpa >>> 0;
     let run = this.#store;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#stores[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#stores : this.#farStores)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 7 && this.#section.stores === this.#storesOf) {
+    if (
+      at >= 0 &&
+      at < run.bytes.length - 7 &&
+      (low === gpa || low + run.high === gpa) &&
+      this.#section.stores === this.#storesOf
+    ) {
       run.view.setBigUint64(at, value, littleEndian);
       return;
     }
@@ -266,11 +328,18 @@ export class GuestMemory extends GuestLoads {
     const low = gpa >>> 0;
     let run = this.#store;
     let at = (low - run.low) | 0;
-    if (run === NO_RUN || at < 0 || at >= run.limit) {
-      run = this.#stores[Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT]!;
+    if (at < 0 || at >= run.limit) {
+      run = (low === gpa ? this.#stores : this.#farStores)[
+        Math.imul(low >>> this.#pageShift, SPREAD) >>> TABLE_SHIFT
+      ]!;
       at = (low - run.low) | 0;
     }
-    if (low === gpa && at >= 0 && at < run.bytes.length - 7 && this.#section.stores === this.#storesOf) {
+    if (
+      at >= 0 &&
+      at < run.bytes.length - 7 &&
+      (low === gpa || low + run.high === gpa) &&
+      this.#section.stores === this.#storesOf
+    ) {
       run.view.setBigInt64(at, value, littleEndian);
       return;
     }

@@ -9,8 +9,8 @@
  * Invariants
  *  - All runs of an array are of one layout and one address space, sorted, and do not overlap.
  *  - A run in a table is in the array, or is a page of one that is: of a logged slot, made for stores.
- *  - Table `near` and the main run are below 4 GiB, table `far` is above: so the hot path, which compares the lower 32
- *    bits of an address, cannot take one for the other.
+ *  - Table `near` is for addresses below 4 GiB, table `far` for those above: for an address of 32 bits the hot path
+ *    compares nothing but these. It tries the main run for all addresses, so there is none once `far` has entries.
  */
 
 import type { Device } from "./devices.js";
@@ -23,6 +23,8 @@ export class Run {
   declare readonly gpa: number;
   /** Its lower 32 bits, signed. */
   declare readonly low: number;
+  /** The address without them. */
+  declare readonly high: number;
   /** First bytes of the run that have host memory; never more than V8 keeps as a small integer everywhere. */
   declare readonly limit: number;
   /** Guest bytes. */
@@ -52,6 +54,7 @@ export class Run {
   constructor(gpa: number, size: number, bytes: Uint8Array, logged: boolean, device: number, offset: number) {
     this.gpa = gpa;
     this.low = gpa | 0;
+    this.high = gpa - (gpa >>> 0);
     this.limit = Math.min(bytes.length, SMALL_MAX);
     this.origin = gpa;
     this.size = size;
@@ -105,8 +108,8 @@ export class Runs {
   /** By entry, for addresses of 32 bits. Another array after the first `keep`. */
   near = EMPTY;
   /** For those above. */
-  #far = EMPTY;
-  /** The one with more than half of all bytes that were found, if it is for `near`; the hot path tries it first. */
+  far = EMPTY;
+  /** The one with more than half of all bytes that were found, if all are `near`; the hot path tries it first. */
   main = NO_RUN;
   readonly #pageShift: number;
   /** Sorted by guest address. */
@@ -127,7 +130,7 @@ export class Runs {
 
   /** The kept run with `gpa`, a whole number, in it. */
   find(gpa: number): Run | undefined {
-    const table = gpa < FAR_GPA ? this.near : this.#far;
+    const table = gpa < FAR_GPA ? this.near : this.far;
     const entry = this.#entryOf(gpa);
     const first = table[entry]!;
     const at = gpa - first.gpa;
@@ -171,19 +174,20 @@ export class Runs {
   /** Have the tables find `run` for the page of `gpa`. */
   keep(gpa: number, run: Run): void {
     if (gpa >= FAR_GPA) {
-      if (this.#far === EMPTY) this.#far = EMPTY.slice();
-      keepIn(this.#far, this.#farFilled, this.#entryOf(gpa), run);
+      if (this.far === EMPTY) this.far = EMPTY.slice();
+      keepIn(this.far, this.#farFilled, this.#entryOf(gpa), run);
+      this.main = NO_RUN;
       return;
     }
     if (this.near === EMPTY) this.near = EMPTY.slice();
     keepIn(this.near, this.#nearFilled, this.#entryOf(gpa), run);
-    if (run.limit * 2 > this.#bytes) this.main = run;
+    if (run.limit * 2 > this.#bytes && this.#farFilled.length === 0) this.main = run;
   }
 
   /** Forget what the tables find. */
   clearTables(): void {
     for (const entry of this.#nearFilled) this.near[entry] = NO_RUN;
-    for (const entry of this.#farFilled) this.#far[entry] = NO_RUN;
+    for (const entry of this.#farFilled) this.far[entry] = NO_RUN;
     this.#nearFilled = [];
     this.#farFilled = [];
     this.main = NO_RUN;

@@ -1,17 +1,16 @@
 /**
- * Typed accesses off the hot path: outside of sections, of a run that is not at hand, of a device, over several runs,
+ * Typed accesses off the hot path: stores outside of sections, of a run that is not at hand, of a device, over several runs,
  * of a hole. The value is in the scratch bytes, where the accessor puts it or takes it from.
  *
- *   one run of memory          done while the layout is pinned; a load from a known run also without a section, if the
- *                              layout is still the newest one behind it
+ *   one run of memory          done while the layout is pinned
  *   one device                 called outside of the section
  *   several of these, holes    memory first, in one layout; then each device, and `onHole`, ascending
  */
 import type { GuestHoleKind } from "../kvm/errordetails.js";
-import { resumeSection, suspendSection, UNKNOWN } from "../read/section.js";
+import { resumeSection, suspendSection } from "../read/section.js";
 import { type GuestAccess, toGpa } from "./access.js";
 import { accessDevice, isPlain } from "./devices.js";
-import { FAR_GPA, MEMORY, NO_RUN, type Run } from "./runs.js";
+import { MEMORY, NO_RUN, type Run } from "./runs.js";
 import { getValue, move, setValue } from "./scratch.js";
 import { type CopyPiece, FETCH, READ, WRITE } from "./target.js";
 
@@ -61,15 +60,6 @@ export class TypedAccess {
   access(op: string, address: number, bytes: number, kind: number, near: Run, littleEndian = false): void {
     const gpa = toGpa(address);
     const access = this.#access;
-    if (gpa >= FAR_GPA) {
-      // The hot path is for addresses of 32 bits.
-      const run = access.findKept(gpa, bytes, kind);
-      if (run !== undefined) {
-        if (kind === WRITE) move(this.scratch, 0, run.view, gpa - run.gpa, bytes);
-        else move(run.view, gpa - run.gpa, this.scratch, 0, bytes);
-        return;
-      }
-    }
     let at = gpa - near.gpa;
     if (
       near.device !== MEMORY &&
@@ -79,11 +69,6 @@ export class TypedAccess {
     ) {
       this.#device(op, gpa, bytes, kind, near, this.scratch, littleEndian);
       return;
-    }
-    // Outside of sections a load needs none: it counts if its layout is the newest one behind it.
-    if (kind !== WRITE && at >= 0 && at + bytes <= near.bytes.length && access.section.layout === UNKNOWN) {
-      move(near.view, at, this.scratch, 0, bytes);
-      if (access.isNewest()) return;
     }
     let run: Run | undefined = near;
     let parts: Part[] | undefined;
@@ -97,7 +82,7 @@ export class TypedAccess {
         this.#found(kind);
       }
       if (run !== undefined && at + bytes <= run.bytes.length) {
-        if (kind === FETCH && !run.watched && gpa < FAR_GPA) this.code = run;
+        if (kind === FETCH && !run.watched) this.code = run;
         if (kind !== WRITE) {
           move(run.view, at, this.scratch, 0, bytes);
         } else if (!run.logged) {
