@@ -16,13 +16,14 @@ import {
   WrongAnswer,
 } from "./harness/case.js";
 import { comparison } from "./harness/compare.js";
+import { Core, type CoreState, NO_CORE } from "./harness/core.js";
 import { writeDocument } from "./harness/document.js";
 import { fullScale, loadGroups, quickScale } from "./harness/groups.js";
 import { CASE_FLAG, type CaseMessage, measureIsolated } from "./harness/isolate.js";
 import { measureCase } from "./harness/measure.js";
 import { Progress } from "./harness/progress.js";
 import { joinResults, type Result, readResult, resultOf, writeResult } from "./harness/result.js";
-import { caseTable, rowTable, summary } from "./harness/table.js";
+import { caseTable, percent, rowTable, summary } from "./harness/table.js";
 
 interface Options {
   readonly quick?: boolean;
@@ -34,8 +35,14 @@ interface Options {
   readonly smoke?: boolean;
 }
 
-const [flag, group, index, extent] = process.argv.slice(2);
-if (flag === CASE_FLAG) await runCase(group!, Number(index), extent === "quick");
+/** Milliseconds that a run waits for its core to be its own, in all. */
+const PATIENCE_MS = 600_000;
+const PATIENCE_MS_QUICK = 15_000;
+/** How long it looks at the core before. */
+const LEARN_MS = 500;
+
+const [flag, group, index, extent, core] = process.argv.slice(2);
+if (flag === CASE_FLAG) await runCase(group!, Number(index), extent === "quick", JSON.parse(core!));
 else {
   const page = async (port?: string) => (await import("./page/serve.js")).servePage(Number(port ?? 0));
   const compare = (before: string, after: string) =>
@@ -44,13 +51,14 @@ else {
 }
 
 /** The child's side of measureIsolated. */
-async function runCase(name: string, index: number, quick: boolean): Promise<void> {
+async function runCase(name: string, index: number, quick: boolean, state: CoreState): Promise<void> {
+  const core = new Core(state);
   const scale = quick ? quickScale : fullScale;
   const [group] = await loadGroups([name]);
   const one = group!.cases(scale)[index]!;
   let message: CaseMessage;
   try {
-    message = { result: await measureCase(one, { smoke: false, quick }) };
+    message = { result: await measureCase(one, { smoke: false, quick, core }), core: core.state };
   } catch (error) {
     if (!(error instanceof WrongAnswer)) throw error;
     message = { wrong: error.message };
@@ -74,6 +82,9 @@ async function measure(names: readonly string[], options: Options): Promise<void
   ]);
   console.log(rowTable(result.rows));
   console.log(summary(result.rows));
+  const { shared } = result.runs.at(-1) ?? {};
+  if (shared !== undefined)
+    console.log(`${percent(shared)} of the batches shared their core with a neighbour`);
   if (options.json !== undefined) writeResult(options.json, result);
   if (options.docs !== undefined) writeDocument(options.docs, result);
   if (options.svg !== undefined) {
@@ -96,6 +107,9 @@ async function measureGroups(
   const results: CaseResult[] = [];
   const progress = new Progress(total);
   const { quick } = scale;
+  const first = new Core({ ...NO_CORE, patienceMs: quick ? PATIENCE_MS_QUICK : PATIENCE_MS });
+  first.learn(LEARN_MS);
+  let core = first.state;
   for (const group of chosen) {
     const start = performance.now();
     console.log(`== ${group.name}: ${group.about}\n`);
@@ -104,7 +118,9 @@ async function measureGroups(
       const { name, n, unit } = one;
       progress.step(`${name}, n = ${n}`);
       const place = { group: group.name, index, name, n, unit, quick };
-      const result = await measureIsolated(place, quick ? 1 : one.processes);
+      const processes = quick ? 1 : (one.processes ?? 1);
+      const { result, core: known } = await measureIsolated(place, processes, core);
+      core = known;
       progress.clear();
       console.log(caseTable(result));
       results.push(result);

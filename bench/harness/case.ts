@@ -89,6 +89,9 @@ export interface CaseResult {
   readonly unit: string;
   readonly figures: readonly Figure[];
   readonly skipped: readonly Skipped[];
+  /** Batches that count, and how many of them shared the core with a neighbour; a file of results has neither. */
+  readonly batches?: number;
+  readonly shared?: number;
   /** Reason why nothing of it could be measured. */
   readonly failure?: string;
 }

@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { NOT_RUN, verdictOf } from "./case.js";
 import type { Result, Run } from "./result.js";
-import { short, spreadText } from "./table.js";
+import { percent, short, spreadText } from "./table.js";
 
 const BEGIN = "<!-- figures: begin -->\n";
 const END = "<!-- figures: end -->\n";
@@ -36,9 +36,11 @@ export function figuresText({ runs, rows }: Pick<Result, "runs" | "rows">): stri
   return `\n${[...new Set(runs.map(runText))].join("\n")}\n\n${[...head, ...lines].join("\n")}\n\n`;
 }
 
-function runText({ date, commit, machine, runtime }: Run): string {
+function runText({ date, commit, machine, runtime, shared }: Run): string {
   const { cpu, cores, system } = machine;
   const [hash, changes = ""] = commit?.split(/(?<=^\w+)(?= )/) ?? [];
+  const neighbour =
+    shared === undefined ? "" : ` ${percent(shared)} of the batches shared their core with a neighbour.`;
   const of = hash === undefined ? "" : `, commit ${hash.slice(0, 10)}${changes}`;
-  return `Measured ${date.slice(0, 10)}${of}, on ${cores} processors (${cpu}), ${system}, ${runtime}.`;
+  return `Measured ${date.slice(0, 10)}${of}, on ${cores} processors (${cpu}), ${system}, ${runtime}.${neighbour}`;
 }

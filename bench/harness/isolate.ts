@@ -5,6 +5,7 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { type CaseResult, type Figure, WrongAnswer } from "./case.js";
+import type { CoreState } from "./core.js";
 import { median, quartilesOf } from "./statistics.js";
 
 const RUN = fileURLToPath(new URL("../run.ts", import.meta.url));
@@ -24,21 +25,39 @@ export interface CasePlace {
 }
 
 /** What the process of a case sends. */
-export type CaseMessage = { readonly result: CaseResult } | { readonly wrong: string };
+export type CaseMessage =
+  | { readonly result: CaseResult; readonly core: CoreState }
+  | { readonly wrong: string };
+
+/** The result of a case, and what is known of the core behind it. */
+interface Outcome {
+  readonly result: CaseResult;
+  readonly core: CoreState;
+}
 
 /**
  * Run a case in its number of processes, and join their samples. A process that fails is a result without figures.
  * @throws WrongAnswer
  */
-export async function measureIsolated(place: CasePlace, processes = 1): Promise<CaseResult> {
+export async function measureIsolated(
+  place: CasePlace,
+  processes: number,
+  core: CoreState,
+): Promise<Outcome> {
   const results: CaseResult[] = [];
-  while (results.length < processes) results.push(await measureOnce(place));
+  let known = core;
+  while (results.length < processes) {
+    const outcome = await measureOnce(place, known);
+    results.push(outcome.result);
+    known = outcome.core;
+  }
   const good = results.filter(({ failure }) => failure === undefined);
   const first = good[0] ?? results[0]!;
   const figures = first.figures.map(({ name }) =>
     joined(good.flatMap((result) => result.figures.filter((figure) => figure.name === name))),
   );
-  return { ...first, figures };
+  const sum = (count: "batches" | "shared") => good.reduce((all, result) => all + (result[count] ?? 0), 0);
+  return { result: { ...first, figures, batches: sum("batches"), shared: sum("shared") }, core: known };
 }
 
 function joined(figures: readonly Figure[]): Figure {
@@ -47,9 +66,9 @@ function joined(figures: readonly Figure[]): Figure {
   return { ...figures[0]!, samples, min, median: median(samples), quartiles: quartilesOf(samples) };
 }
 
-function measureOnce({ group, index, name, n, unit, quick }: CasePlace): Promise<CaseResult> {
+function measureOnce({ group, index, name, n, unit, quick }: CasePlace, core: CoreState): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const args = [CASE_FLAG, group, String(index), quick ? "quick" : "full"];
+    const args = [CASE_FLAG, group, String(index), quick ? "quick" : "full", JSON.stringify(core)];
     const child = fork(RUN, args, { silent: true, timeout: WATCHDOG_MS });
     let message: CaseMessage | undefined;
     let errors = "";
@@ -57,11 +76,11 @@ function measureOnce({ group, index, name, n, unit, quick }: CasePlace): Promise
     child.on("message", (sent) => (message = sent as CaseMessage));
     child.on("error", reject);
     child.on("exit", (code, signal) => {
-      if (message !== undefined && "result" in message) resolve(message.result);
+      if (message !== undefined && "result" in message) resolve(message);
       else if (message !== undefined) reject(new WrongAnswer(message.wrong));
       else {
         const why = /^\w*Error: .*/m.exec(errors)?.[0] ?? `exit ${signal ?? code}`;
-        resolve({ name, n, unit, figures: [], skipped: [], failure: why });
+        resolve({ result: { name, n, unit, figures: [], skipped: [], failure: why }, core });
       }
     });
   });

@@ -15,6 +15,7 @@ import {
   type Skipped,
   WrongAnswer,
 } from "./case.js";
+import { Core, NO_CORE } from "./core.js";
 import { hashOf } from "./hash.js";
 import { fitToClock, ONCE_MS, prepareRunner, type Runner, takeSample } from "./sample.js";
 import { median, quartileSpread, quartilesOf } from "./statistics.js";
@@ -37,17 +38,23 @@ export interface MeasureOptions {
   readonly smoke: boolean;
   /** Few rounds. */
   readonly quick?: boolean;
+  /** What is known of the core so far; nothing, and no time to wait for it, if not given. */
+  readonly core?: Core;
 }
 
 /** Run a case in this process. @throws WrongAnswer if two competitors disagree */
-export async function measureCase(one: Case, { smoke, quick = false }: MeasureOptions): Promise<CaseResult> {
+export async function measureCase(one: Case, options: MeasureOptions): Promise<CaseResult> {
+  const { smoke, quick = false, core = new Core(NO_CORE) } = options;
   const entrants = await one.prepare();
   const skipped = entrants.filter((entrant): entrant is Skipped => "skipped" in entrant);
   const quantities = entrants.filter((entrant): entrant is Quantity => "bytes" in entrant);
   const measured = entrants.filter((entrant): entrant is Measured => "samples" in entrant);
   const runners: Runner[] = [];
-  for (const entrant of entrants)
-    if ("build" in entrant) runners.push(await prepareRunner(entrant, quick ? ONCE_MS_QUICK : ONCE_MS));
+  for (const entrant of entrants) {
+    if ("build" in entrant) {
+      runners.push(await prepareRunner(entrant, quick ? ONCE_MS_QUICK : ONCE_MS, core));
+    }
+  }
   const rounds = smoke ? 1 : quick ? ROUNDS_QUICK : (one.rounds ?? ROUNDS);
   const warmups = smoke ? 1 : quick ? WARMUP_ROUNDS_QUICK : WARMUP_ROUNDS;
   for (let repeat = 0; runners.length > 0 && repeat <= REPEATS_MAX; repeat++) {
@@ -68,6 +75,8 @@ export async function measureCase(one: Case, { smoke, quick = false }: MeasureOp
     unit: one.unit,
     figures: [...[...finished, ...measured].map(figureOf), ...quantities.map(figureOfBytes)],
     skipped: [...skipped, ...failed],
+    batches: core.batches,
+    shared: core.shared,
   };
 }
 

@@ -22,6 +22,8 @@ export interface Run {
   readonly engine: string | undefined;
   /** Of this package and its competitors. */
   readonly versions: Readonly<Record<string, string>>;
+  /** Which part of the batches shared the core with a neighbour, 0 to 1; undefined where nothing is known of it. */
+  readonly shared?: number;
 }
 
 /** Cases and rows, and the runs that they come from. */
@@ -37,6 +39,8 @@ const DIGITS = 4;
 /** Of this process, now. */
 export function resultOf(cases: readonly CaseResult[], rows: readonly Row[]): Result {
   if (cases.length === 0) return { runs: [], rows, cases };
+  const sum = (count: "batches" | "shared") => cases.reduce((all, one) => all + (one[count] ?? 0), 0);
+  const batches = sum("batches");
   const run: Run = {
     date: new Date().toISOString(),
     commit: commitOf(),
@@ -49,6 +53,7 @@ export function resultOf(cases: readonly CaseResult[], rows: readonly Row[]): Re
     runtime: process.versions.bun === undefined ? `node ${process.version}` : `bun ${process.versions.bun}`,
     engine: process.versions.v8,
     versions: packageVersions(),
+    ...(batches === 0 ? {} : { shared: Number((sum("shared") / batches).toPrecision(DIGITS)) }),
   };
   return { runs: [run], rows, cases };
 }

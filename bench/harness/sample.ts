@@ -1,5 +1,7 @@
 /** One timed batch of one competitor, and the samples of all its batches. */
 import type { Competitor, Entrant } from "./case.js";
+import { clockTickMs } from "./clock.js";
+import type { Core } from "./core.js";
 
 /** A sample lasts at least so many ticks of the clock, and so long: the clock then adds some tenths of a percent. */
 const TICKS_MIN = 500;
@@ -29,6 +31,7 @@ export interface Runner {
   bestMs: number;
   /** A batch that takes longer is made once. */
   readonly onceMs: number;
+  readonly core: Core;
   /** Batches of a sample, as many as the clock needs. */
   batches: number;
   /** Result of the first round. */
@@ -46,12 +49,13 @@ export interface Sample {
 export async function prepareRunner(
   { name, tag = "", foreign = false, build }: Entrant,
   onceMs: number,
+  core: Core,
 ): Promise<Runner> {
   const start = performance.now();
   const competitor = await build();
   const setupMs = performance.now() - start;
   const none = { samples: [], answers: [], bestMs: 0, batches: 1, hash: "", failure: undefined };
-  return { name, tag, foreign, competitor, setupMs, onceMs, ...none };
+  return { name, tag, foreign, competitor, setupMs, onceMs, core, ...none };
 }
 
 /** Run a batch; a foreign competitor that throws drops out. */
@@ -76,19 +80,6 @@ export function fitToClock(runner: Runner): boolean {
   return runner.bestMs * runner.batches >= least / 2;
 }
 
-let tickMs = 0;
-
-/** Least difference of two readings of the clock, in milliseconds. */
-export function clockTickMs(): number {
-  for (let i = 0; tickMs === 0 || i < 100; i++) {
-    const start = performance.now();
-    let ms = 0;
-    while (ms === 0) ms = performance.now() - start;
-    tickMs = tickMs === 0 ? ms : Math.min(ms, tickMs);
-  }
-  return tickMs;
-}
-
 /** A sample: the first batch is this round's, whose result counts; those behind it only fill up the time. */
 function timeBatch(runner: Runner, concurrent: boolean): Sample | Promise<Sample> {
   const { competitor, answers, batches } = runner;
@@ -111,10 +102,11 @@ interface Timed {
   readonly ms: number;
 }
 
-/** Repeat a short batch in which the kernel took the processor away. */
+/** Repeat a short batch in which the kernel took the processor away, or a neighbour a part of its core. */
 function timeOne(runner: Runner, round: number, concurrent: boolean): Timed | Promise<Timed> {
-  const { competitor } = runner;
-  for (let left = PREEMPTED_MAX; ; left--) {
+  const { competitor, core } = runner;
+  for (let left = PREEMPTED_MAX; ; ) {
+    core.wait();
     const switches = preemptions();
     // Once untimed, with other keys: the others have emptied the caches since this competitor's last turn.
     if (concurrent && runner.bestMs < LONG_MS) {
@@ -129,7 +121,9 @@ function timeOne(runner: Runner, round: number, concurrent: boolean): Timed | Pr
     }
     const ms = competitor.elapsed?.() ?? performance.now() - start;
     noteBest(runner, ms);
-    if (left === 0 || runner.bestMs >= LONG_MS || preemptions() === switches) return { answer, ms };
+    const preempted = preemptions() !== switches;
+    if (runner.bestMs >= LONG_MS || ((!preempted || left === 0) && core.accepts())) return { answer, ms };
+    if (preempted) left--;
     competitor.after?.();
   }
 }

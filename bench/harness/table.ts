@@ -54,6 +54,11 @@ export function summary(rows: readonly Row[]): string {
   return verdicts.map((verdict) => `${count(verdict)} ${verdict}`).join(", ");
 }
 
+/** A share, in percent. */
+export function percent(share: number): string {
+  return `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
+}
+
 function amount(figure: Figure, value: number): string {
   return figure.in === "ns" ? time(value) : `${Math.round(value)} bytes`;
 }

@@ -23,6 +23,7 @@ import {
   verdictOf,
 } from "../../../bench/harness/case.js";
 import { changeOf, comparison } from "../../../bench/harness/compare.js";
+import { Core, NO_CORE } from "../../../bench/harness/core.js";
 import { drawCurves } from "../../../bench/harness/curves.js";
 import { figuresText, withFigures } from "../../../bench/harness/document.js";
 import { fullScale, loadGroups, smokeScale } from "../../../bench/harness/groups.js";
@@ -312,6 +313,27 @@ test("a batch that is too short for the clock is repeated, or not measured; the 
   assert.ok(calls.batches > 100, "a sample takes several batches");
   if (figures.length === 0) assert.match(skipped[0]!.skipped, /too short for this clock/);
   else assert.ok(figures[0]!.median > 0);
+});
+
+test("a neighbour on the core: a batch counts when it is gone, or when nobody has time to wait any more", () => {
+  const alone = new Core(NO_CORE);
+  alone.learn(20);
+  assert.ok(alone.state.leastMs > 0 && alone.state.leastMs < NO_CORE.leastMs);
+  // Nothing is as fast as that, so there always seems to be a neighbour.
+  const leastMs = alone.state.leastMs / 10;
+  const hasty = new Core({ leastMs, patienceMs: 0 });
+  hasty.wait();
+  assert.ok(hasty.accepts());
+  assert.equal([hasty.batches, hasty.shared, hasty.state.patienceMs], [1, 1, 0]);
+  const patient = new Core({ leastMs, patienceMs: 5 });
+  assert.not(patient.accepts());
+  assert.is(patient.batches, 0);
+  patient.wait();
+  assert.ok(patient.state.patienceMs <= 0);
+  assert.ok(patient.accepts());
+  const wide = new Core({ leastMs: alone.state.leastMs * 1e6, patienceMs: 1e9 });
+  wide.wait();
+  assert.ok(wide.state.leastMs < alone.state.leastMs * 1e6, "it learns");
 });
 
 test("a group's name is an argument, in the order of the report", () => {
