@@ -450,7 +450,8 @@ export class Root {
   directory7: u32;
   /** writer, after the root was replaced: end of what it keeps alive, as an index into `retired`. */
   retiredEnd: u32;
-  pad0: u32;
+  /** Bit asId: windows of the address space are over its slots. What a lookup that misses its cache asks. */
+  covered: u32;
   /** Window table of each address space, 0 without. */
   windows0: u32;
   windows1: u32;

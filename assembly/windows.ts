@@ -162,6 +162,10 @@ export function stagedOf(header: usize, index: u32): usize {
 
 function setWindows(root: usize, index: u32, table: usize): void {
   store<u32>(root + (index << 2), <u32>table, offsetof<Root>("windows0"));
+  if (index >= TABLE_MEMFDS) return;
+  const bit: u32 = 1 << index;
+  const spaces = changetype<Root>(root);
+  spaces.covered = covers(table) ? spaces.covered | bit : spaces.covered & ~bit;
 }
 
 /** The root that has the staged arrays is published: they are staged no more. */

@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 /* What checkStamp is asked about: the layout that this header tells of. */
-#define MEMSLOTS_LAYOUT_HASH 0x1db46b5du
+#define MEMSLOTS_LAYOUT_HASH 0xfab1c544u
 
 /* Answers of a translation that are no host address. */
 #define MEMSLOTS_HVA_BAD (-1.0)
@@ -512,7 +512,8 @@ struct memslots_root {
   uint32_t directory7;
   /* writer, after the root was replaced: end of what it keeps alive, as an index into `retired`. */
   uint32_t retiredEnd;
-  uint32_t pad0;
+  /* Bit asId: windows of the address space are over its slots. What a lookup that misses its cache asks. */
+  uint32_t covered;
   /* Window table of each address space, 0 without. */
   uint32_t windows0;
   uint32_t windows1;

@@ -13,7 +13,7 @@
 #![allow(dead_code)]
 
 /// What `check_stamp` is asked about: the layout that this module tells of.
-pub const LAYOUT_HASH: u32 = 0x1db46b5d;
+pub const LAYOUT_HASH: u32 = 0xfab1c544;
 
 // Answers of a translation that are no host address.
 pub const HVA_BAD: f64 = -1.0;
@@ -508,7 +508,9 @@ pub struct Root {
     pub directory7: u32,
     /// writer, after the root was replaced: end of what it keeps alive, as an index into `retired`.
     pub retired_end: u32,
-    pub pad0: u32,
+    /// Bit as_id: windows of the address space are over its slots. What a lookup that misses its
+    /// cache asks.
+    pub covered: u32,
     /// Window table of each address space, 0 without.
     pub windows0: u32,
     pub windows1: u32,
