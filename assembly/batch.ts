@@ -15,7 +15,7 @@ import { addressBits, BIAS_BITS, gpaToHva, gpaToHvaRead, HVA_BAD, HVA_RO_BAD } f
 import { batchOf, exitSection, openSection } from "./readers";
 import { directoryOf, gfnIndexOf } from "./roots";
 import { KVM_MEM_READONLY } from "./validate";
-import { covers, windowsOf } from "./windows";
+import { covers } from "./windows";
 
 /** translateMany in place, in the line's own scratch area: at most BATCH_ENTRIES addresses. */
 export function translateBatch(reader: usize, count: u32, write: u32): void {
@@ -32,7 +32,7 @@ export function translateMany(reader: usize, gpas: usize, hvas: usize, count: u3
   const line = changetype<Reader>(reader);
   const shift = line.pageShift;
   const root = ownPin(reader);
-  const singly = covers(windowsOf(root, line.asId));
+  const singly = covers(root, line.asId);
   if (singly) translateSingly(reader, gpas, hvas, count, write);
   const directory = directoryOf(root, gfnIndexOf(line.asId));
   const refused = write != 0 ? KVM_MEM_READONLY : 0;

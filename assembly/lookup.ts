@@ -141,7 +141,7 @@ function fillAlone(reader: usize, gpa: f64, access: u32): f64 {
 
 function fill(reader: usize, root: usize, gpa: f64, access: u32): f64 {
   const line = changetype<Reader>(reader);
-  if (covers(windowsOf(root, line.asId)) || windowsOf(root, TABLE_ATTRIBUTES) != 0) {
+  if (covers(root, line.asId) || windowsOf(root, TABLE_ATTRIBUTES) != 0) {
     return fillFromPiece(reader, root, gpa, access);
   }
   const refused = access == TLB_WRITE ? KVM_MEM_READONLY : 0;
@@ -332,11 +332,16 @@ function searchSlot(reader: usize, root: usize, bits: u64): bool {
 /** Leave in the line's cache what no window covers around an address; nothing if one covers the address. */
 function cacheUncovered(reader: usize, root: usize, bits: u64): void {
   const line = changetype<Reader>(reader);
-  const table = windowsOf(root, line.asId);
-  if (!covers(table)) return;
+  if (!covers(root, line.asId)) return;
   const start = line.cacheStart - BIAS_BITS;
   const piece = changetype<Piece>(pieceOf(reader));
-  const free = uncovered(reader, table, start, start + line.cacheBytes, bits - BIAS_BITS);
+  const free = uncovered(
+    reader,
+    windowsOf(root, line.asId),
+    start,
+    start + line.cacheBytes,
+    bits - BIAS_BITS,
+  );
   line.cacheStart = BIAS_BITS + piece.start;
   line.cacheBytes = free ? piece.end - piece.start : 0;
 }

@@ -97,7 +97,7 @@ function search(reader: usize, asId: u32, byte: u64, access: u32, mirrors: u32):
   piece.record = entry.record;
   piece.flags = slot.flags;
   const refused = access == TLB_WRITE && (slot.flags & KVM_MEM_READONLY) != 0;
-  const window = refused || covers(table) ? narrow(piece, table, byte) : 0;
+  const window = refused || covers(root, asId) ? narrow(piece, table, byte) : 0;
   if (window != 0 && (refused || changetype<Window>(window).flags & WINDOW_OVER)) {
     return throughWindow(reader, piece, window, byte, access, mirrors);
   }

@@ -339,7 +339,7 @@ function publish(header: usize, mode: u32): void {
   let covered = false;
   for (let asId: u32 = 0; asId < engine.addressSpaces; asId++) {
     const windows = tables && replaceWindows(header, root, asId);
-    if (windows && (covers(windowsOf(root, asId)) || covers(windowsOf(published, asId)))) covered = true;
+    if (windows && (covers(root, asId) || covers(published, asId))) covered = true;
     const gfn = directoryOf(root, gfnIndexOf(asId));
     const slots = gfn != directoryOf(published, gfnIndexOf(asId));
     if (slots) {

@@ -165,7 +165,7 @@ function setWindows(root: usize, index: u32, table: usize): void {
   if (index >= TABLE_MEMFDS) return;
   const bit: u32 = 1 << index;
   const spaces = changetype<Root>(root);
-  spaces.covered = covers(table) ? spaces.covered | bit : spaces.covered & ~bit;
+  spaces.covered = coversSlots(table) ? spaces.covered | bit : spaces.covered & ~bit;
 }
 
 /** The root that has the staged arrays is published: they are staged no more. */
@@ -273,7 +273,12 @@ export function windowAt(table: usize, i: u32): usize {
   return table + WINDOW_TABLE_BYTES + i * WINDOW_BYTES;
 }
 
+/** True if windows of an address space are over its slots. */
+export function covers(root: usize, asId: u32): bool {
+  return ((changetype<Root>(root).covered >> asId) & 1) != 0;
+}
+
 /** True if windows of a table are over slots. */
-export function covers(table: usize): bool {
+function coversSlots(table: usize): bool {
   return table != 0 && changetype<WindowTable>(table).covers != 0;
 }
