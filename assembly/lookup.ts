@@ -85,15 +85,13 @@ function translated(reader: usize, gpa: f64, refused: u32): f64 {
 }
 
 function translateApart(reader: usize, root: usize, gpa: f64, refused: u32): f64 {
-  if (root == 0) {
-    const hva = translate(reader, inline.always(pinAlone(reader)), gpa, refused);
-    inline.always(unpinAlone(reader));
-    return hva;
-  }
-  const line = changetype<Reader>(reader);
+  const pinned = root != 0 ? root : inline.always(pinAlone(reader));
   // No bytes are cached if a window is over this one.
-  if (!findSlot(reader, root, addressBits(gpa)) || line.cacheBytes == 0) return HVA_BAD;
-  return translated(reader, gpa, refused);
+  const found = inline.always(findSlot(reader, pinned, addressBits(gpa)));
+  const hva =
+    found && changetype<Reader>(reader).cacheBytes != 0 ? translated(reader, gpa, refused) : HVA_BAD;
+  if (root == 0) inline.always(unpinAlone(reader));
+  return hva;
 }
 
 /**

@@ -40,7 +40,7 @@ function runText({ date, commit, machine, runtime, shared }: Run): string {
   const { cpu, cores, system } = machine;
   const [hash, changes = ""] = commit?.split(/(?<=^\w+)(?= )/) ?? [];
   const neighbour =
-    shared === undefined ? "" : ` ${percent(shared)} of the batches shared their core with a neighbour.`;
+    shared === undefined ? "" : `\n${percent(shared)} of the batches shared their core with a neighbour.`;
   const of = hash === undefined ? "" : `, commit ${hash.slice(0, 10)}${changes}`;
   return `Measured ${date.slice(0, 10)}${of}, on ${cores} processors (${cpu}), ${system}, ${runtime}.${neighbour}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Typed accesses off the hot path: stores outside of sections, of a run that is not at hand, of a device, over several runs,
- * of a hole. The value is in the scratch bytes, where the accessor puts it or takes it from.
+ * Typed accesses off the hot path: stores outside of sections, of a run that is not at hand, of a device, over several
+ * runs, of a hole. The value is in the scratch bytes, where the accessor puts it or takes it from.
  *
  *   one run of memory          done while the layout is pinned
  *   one device                 called outside of the section

@@ -25,8 +25,8 @@ const EXIT_SLOWLY = ["readers/tellWaiting", "readers/exitOther"];
 
 /** Function of the core, what it may call, and its selects: five in a chunk, two in the radix. */
 const HOT: readonly [string, readonly string[], number][] = [
-  ["lookup/gpaToHva", ["lookup/translateAlone", "lookup/cacheUncovered"], 7],
-  ["lookup/gpaToHvaRead", ["lookup/translateAlone", "lookup/cacheUncovered"], 7],
+  ["lookup/gpaToHva", ["lookup/translateApart"], 7],
+  ["lookup/gpaToHvaRead", ["lookup/translateApart"], 7],
   [
     "batch/translateMany",
     ["readers/openSection", "readers/exitSection", "batch/translateSingly", "windows/windowsOf"],
