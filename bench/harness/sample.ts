@@ -122,7 +122,7 @@ function timeOne(runner: Runner, round: number, concurrent: boolean): Timed | Pr
     const ms = competitor.elapsed?.() ?? performance.now() - start;
     noteBest(runner, ms);
     const preempted = preemptions() !== switches;
-    if (runner.bestMs >= LONG_MS || ((!preempted || left === 0) && core.accepts())) return { answer, ms };
+    if (runner.bestMs >= LONG_MS || ((!preempted || left <= 0) && core.accepts())) return { answer, ms };
     if (preempted) left--;
     competitor.after?.();
   }
