@@ -56,23 +56,33 @@ export class Core {
     this.#patienceMs -= waited;
   }
 
-  /** Behind a batch. @returns false if it has to be done again, because a neighbour came */
-  accepts(): boolean {
+  /** Behind a batch of `ms`. @returns false if it has to be done again, because a neighbour came */
+  accepts(ms: number): boolean {
     const shared = this.#isShared();
-    if (shared && this.#patienceMs > 0) return false;
+    if (shared && this.#patienceMs > 0) {
+      this.#patienceMs -= ms;
+      return false;
+    }
     this.batches++;
     if (shared) this.shared++;
     return true;
   }
 
+  /** A loop that was preempted cannot tell. */
   #isShared(): boolean {
+    const switches = preemptions();
     const start = performance.now();
     sink = spin();
     const ms = performance.now() - start;
-    if (ms < TICKS_MIN * clockTickMs()) return false;
+    if (ms < TICKS_MIN * clockTickMs() || preemptions() !== switches) return false;
     this.#leastMs = Math.min(this.#leastMs, ms);
     return ms > SHARED * this.#leastMs;
   }
+}
+
+/** Times that the kernel took the processor away from this process; a page does not know. */
+export function preemptions(): number {
+  return globalThis.process?.resourceUsage().involuntaryContextSwitches ?? 0;
 }
 
 let sink = 0;

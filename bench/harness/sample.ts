@@ -1,7 +1,7 @@
 /** One timed batch of one competitor, and the samples of all its batches. */
 import type { Competitor, Entrant } from "./case.js";
 import { clockTickMs } from "./clock.js";
-import type { Core } from "./core.js";
+import { type Core, preemptions } from "./core.js";
 
 /** A sample lasts at least so many ticks of the clock, and so long: the clock then adds some tenths of a percent. */
 const TICKS_MIN = 500;
@@ -122,7 +122,7 @@ function timeOne(runner: Runner, round: number, concurrent: boolean): Timed | Pr
     const ms = competitor.elapsed?.() ?? performance.now() - start;
     noteBest(runner, ms);
     const preempted = preemptions() !== switches;
-    if (runner.bestMs >= LONG_MS || ((!preempted || left <= 0) && core.accepts())) return { answer, ms };
+    if (runner.bestMs >= LONG_MS || ((!preempted || left <= 0) && core.accepts(ms))) return { answer, ms };
     if (preempted) left--;
     competitor.after?.();
   }
@@ -136,9 +136,4 @@ function finish(runner: Runner, answer: number, ms: number): Sample {
 
 function noteBest(runner: Runner, ms: number): void {
   runner.bestMs = runner.bestMs === 0 ? ms : Math.min(ms, runner.bestMs);
-}
-
-/** Times that the kernel took the processor away from this process; a page does not know. */
-function preemptions(): number {
-  return globalThis.process?.resourceUsage().involuntaryContextSwitches ?? 0;
 }
