@@ -43,7 +43,7 @@ export function benchCommand(name, { measure, compare, page } = NOTHING) {
     .addArgument(new Argument("[group...]").choices(GROUP_NAMES))
     .option(
       "--quick",
-      "the whole table in a few minutes: fewer rounds, smaller data, one process for each case",
+      "the whole table in under three minutes: fewer rounds, less data, one process for each case",
     )
     .option("--cases <text>", "only cases whose name has this text; none at all if it is empty")
     .addOption(

@@ -38,6 +38,8 @@ interface Options {
 /** Milliseconds that a run waits for its core to be its own, in all. */
 const PATIENCE_MS = 600_000;
 const PATIENCE_MS_QUICK = 15_000;
+/** Why a quick run lacks a row. */
+const FULL_ONLY = "in a full run only";
 /** How long it looks at the core before. */
 const LEARN_MS = 500;
 
@@ -135,6 +137,11 @@ async function measureGroups(
     .filter(
       ({ measured, skipped = NOT_RUN }) =>
         part === undefined || measured !== undefined || skipped !== NOT_RUN,
+    )
+    .map((row) =>
+      quick && row.measured === undefined && (row.skipped ?? NOT_RUN) === NOT_RUN
+        ? { ...row, skipped: FULL_ONLY }
+        : row,
     );
   return resultOf(results, rows);
 }

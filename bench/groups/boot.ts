@@ -26,7 +26,7 @@ const PAUSE: Way = "pause all, one by one";
 /** The more vCPUs share a processor, the longer a boot takes, and the less the compiler matters. */
 function optionsFor(vcpus: number, { smoke, quick }: Scale): { rounds: number; warmUps: number } {
   if (smoke) return { rounds: 1, warmUps: 0 };
-  if (quick) return { rounds: Math.ceil(4 / vcpus), warmUps: 0 };
+  if (quick) return { rounds: Math.max(3, Math.ceil(8 / vcpus)), warmUps: 1 };
   return { rounds: Math.max(8, Math.ceil(48 / vcpus)), warmUps: Math.ceil(8 / vcpus) };
 }
 
@@ -50,10 +50,14 @@ const SAMPLES: Readonly<Record<FigureName, keyof BootTimes>> = {
   section: "perSection",
 };
 
+/** A boot with more vCPUs takes seconds. */
+const VCPUS_QUICK_MAX = 8;
+
 function cases(scale: Scale): Case[] {
   const { traces, vcpus } = sizesOf(scale);
-  return traces.flatMap((trace) =>
-    vcpus.map((n) => ({
+  const few = vcpus.filter((n) => n <= VCPUS_QUICK_MAX);
+  return (scale.quick ? traces.slice(0, 1) : traces).flatMap((trace) =>
+    (scale.quick ? few : vcpus).map((n) => ({
       name: nameOf(trace),
       n,
       unit: "commit",

@@ -21,6 +21,8 @@ const REGION_WORDS = 8;
 /** Slots beside the filled ones that the operations work on. */
 const SPARE = 16;
 const SIZES = [8, 512, 4096, 32000];
+/** A virtual machine with more takes seconds to fill. */
+const SIZES_QUICK = [8, 4096];
 
 /** Commits to apply in order, and the commits that undo them. */
 interface Script {
@@ -209,8 +211,8 @@ async function bootEntrants(): Promise<(Entrant | Skipped)[]> {
   );
 }
 
-function cases({ smoke }: Scale): Case[] {
-  const sizes = smoke ? [8] : SIZES;
+function cases({ smoke, quick }: Scale): Case[] {
+  const sizes = smoke ? [8] : quick ? SIZES_QUICK : SIZES;
   const names = Object.keys(scripts(makeSlots("dense", 1)));
   return [
     ...sizes.flatMap((n) => names.map((name) => operationCase(name, n))),

@@ -17,14 +17,15 @@ const WORKLOADS: readonly (readonly [WorkloadName, (scale: Scale) => readonly nu
 ];
 
 function cases(scale: Scale): Case[] {
-  const smoke = ["lookups, uniform", "lists of 16"];
-  return WORKLOADS.filter(([name]) => !scale.smoke || smoke.includes(name)).flatMap(([name, sizes]) =>
-    (scale.smoke ? [FEW] : sizes(scale)).map((n) => ({
-      name: `runtimes: ${name}`,
-      n,
-      unit: name.startsWith("lists") ? "list" : "lookup",
-      prepare: () => measureEverywhere(name, n, scale.smoke ? "smoke" : scale.quick ? "quick" : "full"),
-    })),
+  const few = ["lookups, uniform", "lists of 16"];
+  return WORKLOADS.filter(([name]) => !(scale.smoke || scale.quick) || few.includes(name)).flatMap(
+    ([name, sizes]) =>
+      (scale.smoke ? [FEW] : scale.quick ? [MANY] : sizes(scale)).map((n) => ({
+        name: `runtimes: ${name}`,
+        n,
+        unit: name.startsWith("lists") ? "list" : "lookup",
+        prepare: () => measureEverywhere(name, n, scale.smoke ? "smoke" : scale.quick ? "quick" : "full"),
+      })),
   );
 }
 

@@ -43,7 +43,7 @@ export const quickScale: Scale = {
   ...fullScale,
   quick: true,
   keys: 16384,
-  jsKeys: 16384,
+  jsKeys: 8192,
   streams: 12,
   jsStreams: 6,
   updates: 1024,

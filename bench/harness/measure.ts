@@ -28,10 +28,10 @@ const WARMUP_ROUNDS = 6;
 const SPREAD_MAX = 0.12;
 const REPEATS_MAX = 1;
 /** Rounds of a quick run. */
-const ROUNDS_QUICK = 7;
+const ROUNDS_QUICK = 5;
 const WARMUP_ROUNDS_QUICK = 2;
-/** There a competitor that is so far behind is timed once. */
-const ONCE_MS_QUICK = 25;
+/** There a competitor that is so far behind is timed a few times only. */
+const SLOW_MS_QUICK = 25;
 
 export interface MeasureOptions {
   /** One round, without figures. */
@@ -52,7 +52,7 @@ export async function measureCase(one: Case, options: MeasureOptions): Promise<C
   const runners: Runner[] = [];
   for (const entrant of entrants) {
     if ("build" in entrant) {
-      runners.push(await prepareRunner(entrant, quick ? ONCE_MS_QUICK : ONCE_MS, core));
+      runners.push(await prepareRunner(entrant, quick ? SLOW_MS_QUICK : ONCE_MS, core));
     }
   }
   const rounds = smoke ? 1 : quick ? ROUNDS_QUICK : (one.rounds ?? ROUNDS);

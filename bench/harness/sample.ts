@@ -12,6 +12,8 @@ const BATCHES_MAX = 256;
 const LONG_MS = 8;
 /** A batch that takes this long is made once: its figure is that one sample, and the competitors are far ahead. */
 export const ONCE_MS = 600;
+/** A shorter one is made a few times before it counts as so slow: the first ones are the compiler's. */
+const FEW_BATCHES = 3;
 const PREEMPTED_MAX = 10;
 /** Rounds between a key stream's use as a warm-up and as a sample: caches must not remember its very keys. */
 const WARM_AHEAD = 4;
@@ -29,8 +31,10 @@ export interface Runner {
   answers: number[];
   /** Shortest batch so far, 0 before the first. */
   bestMs: number;
-  /** A batch that takes longer is made once. */
-  readonly onceMs: number;
+  /** All batches so far. */
+  count: number;
+  /** A batch that takes longer is made no more than a few times. */
+  readonly slowMs: number;
   readonly core: Core;
   /** Batches of a sample, as many as the clock needs. */
   batches: number;
@@ -48,20 +52,19 @@ export interface Sample {
 
 export async function prepareRunner(
   { name, tag = "", foreign = false, build }: Entrant,
-  onceMs: number,
+  slowMs: number,
   core: Core,
 ): Promise<Runner> {
   const start = performance.now();
   const competitor = await build();
   const setupMs = performance.now() - start;
-  const none = { samples: [], answers: [], bestMs: 0, batches: 1, hash: "", failure: undefined };
-  return { name, tag, foreign, competitor, setupMs, onceMs, core, ...none };
+  const none = { samples: [], answers: [], bestMs: 0, count: 0, batches: 1, hash: "", failure: undefined };
+  return { name, tag, foreign, competitor, setupMs, slowMs, core, ...none };
 }
 
 /** Run a batch; a foreign competitor that throws drops out. */
 export function takeSample(runner: Runner, concurrent: boolean): Sample | Promise<Sample> {
-  if (runner.bestMs > runner.onceMs)
-    return { overriddenDuration: runner.bestMs / runner.competitor.operations };
+  if (isSlow(runner)) return { overriddenDuration: runner.bestMs / runner.competitor.operations };
   if (!runner.foreign) return timeBatch(runner, concurrent);
   if (runner.failure === undefined) {
     try {
@@ -71,6 +74,10 @@ export function takeSample(runner: Runner, concurrent: boolean): Sample | Promis
     }
   }
   return { overriddenDuration: 0 };
+}
+
+function isSlow({ bestMs, slowMs, count }: Runner): boolean {
+  return bestMs > ONCE_MS || (bestMs > slowMs && count >= FEW_BATCHES);
 }
 
 /** Choose the number of batches of a sample by the shortest batch so far. @returns false if the clock is too coarse */
@@ -135,5 +142,6 @@ function finish(runner: Runner, answer: number, ms: number): Sample {
 }
 
 function noteBest(runner: Runner, ms: number): void {
+  runner.count++;
   runner.bestMs = runner.bestMs === 0 ? ms : Math.min(ms, runner.bestMs);
 }

@@ -323,14 +323,15 @@ test("a neighbour on the core: a batch counts when it is gone, or when nobody ha
   const leastMs = alone.state.leastMs / 10;
   const hasty = new Core({ leastMs, patienceMs: 0 });
   hasty.wait();
-  assert.ok(hasty.accepts());
+  assert.ok(hasty.accepts(1));
   assert.equal([hasty.batches, hasty.shared, hasty.state.patienceMs], [1, 1, 0]);
   const patient = new Core({ leastMs, patienceMs: 5 });
-  assert.not(patient.accepts());
+  assert.not(patient.accepts(1));
   assert.is(patient.batches, 0);
+  assert.is(patient.state.patienceMs, 4, "a batch in vain counts");
   patient.wait();
   assert.ok(patient.state.patienceMs <= 0);
-  assert.ok(patient.accepts());
+  assert.ok(patient.accepts(1));
   const wide = new Core({ leastMs: alone.state.leastMs * 1e6, patienceMs: 1e9 });
   wide.wait();
   assert.ok(wide.state.leastMs < alone.state.leastMs * 1e6, "it learns");
