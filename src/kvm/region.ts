@@ -132,13 +132,12 @@ export function getU64(words: Uint32Array, at: number): number | bigint {
 
 /** Decode the region at word `at`. Addresses are numbers: the engine accepts only those below 2^53. */
 export function getRegion(words: Uint32Array, at: number): Slot {
-  const u64 = (i: number) => words[at + i + 1]! * TWO_32 + words[at + i]!;
   return {
     slot: words[at]!,
     flags: words[at + 1]!,
-    guestPhysAddr: u64(2),
-    memorySize: u64(4),
-    userspaceAddr: u64(6),
+    guestPhysAddr: words[at + 3]! * TWO_32 + words[at + 2]!,
+    memorySize: words[at + 5]! * TWO_32 + words[at + 4]!,
+    userspaceAddr: words[at + 7]! * TWO_32 + words[at + 6]!,
   };
 }
 

@@ -35,13 +35,17 @@ export function guestRangesOf(thread: Thread, start: number, end: number): Guest
     for (let asId = 0; asId < thread.addressSpaces && start < end; asId++) {
       const reader = thread.reader(asId);
       const next = () => wasm.nextHostSlots(reader, start, end);
-      for (const region of collect(thread, reader, next, getRegion)) {
-        ranges.push({ slot: region.slot, gpa: region.guestPhysAddr, bytes: region.memorySize });
-      }
-      ranges.push(...shownRanges(thread, reader, asId, start, end));
+      for (const range of collect(thread, reader, next, getGuestRange)) ranges.push(range);
+      for (const range of shownRanges(thread, reader, asId, start, end)) ranges.push(range);
     }
     return ranges;
   });
+}
+
+/** The range of the region at word `at`. */
+function getGuestRange(words: Uint32Array, at: number): GuestRange {
+  const { slot, guestPhysAddr, memorySize } = getRegion(words, at);
+  return { slot, gpa: guestPhysAddr, bytes: memorySize };
 }
 
 /** Guest memory, and the host address of its first byte. */

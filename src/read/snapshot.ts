@@ -1,4 +1,5 @@
 /** Snapshots of the map: slots and windows, each from one layout. `collect` runs any walk of the core. */
+import { BATCH_REGIONS } from "../core/constants.js";
 import { damaged, damageOf } from "../core/damage.js";
 import {
   SLOTS_MAX,
@@ -41,7 +42,7 @@ export function slotOf(thread: Thread, slot: number): Slot | undefined {
   return inSection(thread, reader, () => {
     const found = thread.wasm.slotByNumber(reader, number);
     if (found < 0) throw new KvmError(found, "slot", { reason: badSlot(thread, number) });
-    return found > 0 ? withMemfds(thread, reader, readBatch(thread, 1, getRegion))[0] : undefined;
+    return found > 0 ? withMemfds(thread, reader, addBatch(thread, [], 1, getRegion))[0] : undefined;
   });
 }
 
@@ -80,7 +81,10 @@ export function windowsOf(thread: Thread, asId: number): MmioWindow[] {
 /** Decodes the piece of a walk at word `at`. */
 export type GetPiece<Piece> = (words: Uint32Array, at: number) => Piece;
 
-/** All pieces of a walk; `next` writes the next ones to the scratch area and returns their number. */
+/**
+ * All pieces of a walk; `next` writes the next ones to the scratch area and returns their number, which is less than
+ * BATCH_REGIONS at the end.
+ */
 export function collect<Piece>(
   thread: Thread,
   reader: number,
@@ -90,8 +94,9 @@ export function collect<Piece>(
   return inSection(thread, reader, () => {
     const pieces: Piece[] = [];
     thread.wasm.rewind(reader);
-    for (let count = next(); count > 0; count = next()) {
-      pieces.push(...readBatch(thread, count, get));
+    for (let count = BATCH_REGIONS; count === BATCH_REGIONS; ) {
+      count = next();
+      addBatch(thread, pieces, count, get);
       if (pieces.length > PIECES_MAX) throw damaged("read", `a walk of more than ${PIECES_MAX} pieces`);
     }
     return pieces;
@@ -110,9 +115,17 @@ export function inSection<Result>({ wasm }: Thread, reader: number, work: () => 
   }
 }
 
-function readBatch<Piece>({ views, batch }: Thread, count: number, get: GetPiece<Piece>): Piece[] {
+/** Add `count` pieces of the scratch area to `pieces`. */
+function addBatch<Piece>(
+  { views, batch }: Thread,
+  pieces: Piece[],
+  count: number,
+  get: GetPiece<Piece>,
+): Piece[] {
   const words = views.words(batch + count * REGION_WORDS * 4);
-  return Array.from({ length: count }, (_, i) => get(words, batch / 4 + i * REGION_WORDS));
+  // A loop: most walks for a host address have one piece, and what an iterator costs is more than the walk.
+  for (let i = 0; i < count; i++) pieces.push(get(words, batch / 4 + i * REGION_WORDS));
+  return pieces;
 }
 
 /** Windows of the table at this address; address 0 is an empty table. */
