@@ -15,7 +15,15 @@ import {
 } from "memslots";
 import { random } from "../../test/support/random.js";
 import { PAGE_BYTES } from "../data/slots.js";
-import type { Case, Entrant, Group, Results, Row, Scale } from "../harness/case.js";
+import {
+  ACCESS_PROCESSES,
+  type Case,
+  type Entrant,
+  type Group,
+  type Results,
+  type Row,
+  type Scale,
+} from "../harness/case.js";
 import { probeCases, probeRows } from "./probe.js";
 
 const OURS = "guestMemory";
@@ -408,12 +416,14 @@ function cases(scale: Scale): Case[] {
     name: kind.name,
     n: kind.shape.slots,
     unit: "access",
+    processes: ACCESS_PROCESSES,
     prepare: () => entrants(kind, jsKeys),
   }));
   const one = (name: string, prepare: () => Promise<Entrant[]>) => ({
     name,
     n: 64,
     unit: "access",
+    processes: ACCESS_PROCESSES,
     prepare,
   });
   return [

@@ -219,8 +219,8 @@ function rows(results: Results, { sizes, largest }: Scale): Row[] {
     ),
     ...against("C4", orderedMap, 1.5),
     ...against("C5", sortedBTree, 1.0),
-    ...against("C6", nodeIntervalTree, 0.13),
-    ...against("C8", checkedNodeIntervalTree, 0.13),
+    ...against("C6", nodeIntervalTree, 0.2),
+    ...against("C8", checkedNodeIntervalTree, 0.2),
     flatness("A2", 1, 8),
     flatness("C7", 16, 8),
   ];

@@ -22,8 +22,8 @@ const PAGES = 262144;
 const SMOKE_PAGES = 4096;
 /** Share of dirty pages; slots of a batch, so that it is long enough to time; target. */
 const SHARES: readonly { share: number; slots: number; plain: number; atomic: number }[] = [
-  { share: 0.001, slots: 16, plain: 0.5, atomic: 0.12 },
-  { share: 0.1, slots: 4, plain: 1.3, atomic: 0.3 },
+  { share: 0.001, slots: 16, plain: 0.5, atomic: 0.15 },
+  { share: 0.1, slots: 4, plain: 1.5, atomic: 0.3 },
   { share: 1, slots: 1, plain: 1.4, atomic: 0.5 },
 ];
 

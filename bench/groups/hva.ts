@@ -26,8 +26,8 @@ const NODE_INTERVAL_TREE = "node-interval-tree";
 const INTERVAL_TREE_1D = "interval-tree-1d";
 /** A tree that is filled once, and one that takes updates, which are the better the fewer slots there are. */
 const H2 = {
-  [NODE_INTERVAL_TREE]: { 8: 3.5, 64: 1.3, 512: 0.9, 4096: 0.65, 32764: 0.45 },
-  [INTERVAL_TREE_1D]: { 8: 22, 64: 13, 512: 9, 4096: 6, 32764: 1.6 },
+  [NODE_INTERVAL_TREE]: { 8: 1, 64: 0.4, 512: 0.3, 4096: 0.25, 32764: 0.25 },
+  [INTERVAL_TREE_1D]: { 8: 5, 64: 3.5, 512: 2.5, 4096: 2, 32764: 1.5 },
 } as const;
 const QUERY_PAGES = 16;
 const ALIASED = 0.2;

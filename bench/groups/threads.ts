@@ -119,8 +119,8 @@ export function threadRows(results: Results, { smoke }: Scale): Row[] {
     most("T2", "2 readers in sections / under a lock, idle", lookup("twoLocked"), lookup("two"), 2.5),
     most("T2", `the same with ${COMMITS} commits/s`, lookup("twoLockedCommits"), lookup("twoCommits"), 5),
     most("T3", `2 readers with ${COMMITS} commits/s / idle`, lookup("two"), lookup("twoCommits"), 0.85),
-    // A writer that spins soon closes the gate, as one that waits does: spinning is no longer the way to lose.
-    row("T4", "commit p50, waiting / spinning", p50("twoCommits"), p50("twoSpin"), 1),
+    // The slowest ones: whether the median one meets a reader at all is the scheduler's choice.
+    row("T4", "commit p99, waiting / spinning", p99("twoCommits"), p99("twoSpin"), 0.5),
     row("T5", "commit p50 / postMessage round trip p50", p50("twoCommits"), ROUND_TRIP, 2),
     row(
       "T6",

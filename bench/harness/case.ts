@@ -67,6 +67,9 @@ export interface Case {
   prepare(): Promise<readonly (Entrant | Measured | Quantity | Skipped)[]>;
 }
 
+/** Processes of the cases whose operation is a single access. */
+export const ACCESS_PROCESSES = 3;
+
 /** Lower quartile, median, upper quartile. */
 export type Quartiles = readonly [number, number, number];
 
