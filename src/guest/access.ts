@@ -48,6 +48,8 @@ const REGION_BYTES = REGION_WORDS * 4;
 const PIECE_END = PIECE_AS_ID_OFFSET + 4;
 /** A run ends at multiples of this: V8 keeps the number of a byte in it as a small integer. */
 const RUN_BYTES_MAX = 2 ** 30;
+/** Runs of earlier layouts that are used again: banks come back, and two views of a run cost more than its translation. */
+const MADE_MAX = 64;
 /** Smallest run of memory that is kept. */
 const UNIT_BYTES_MAX = 16;
 
@@ -106,6 +108,8 @@ export class GuestAccess {
   };
   #device = 0;
   #offset = 0;
+  /** Runs of memory of any layout, by a number made of host and guest address of their first byte. */
+  readonly #made = new Map<number, Run>();
   readonly #fixedAsId: number | undefined;
   readonly #wasm: EngineExports;
   readonly #open: EngineExports["openAccess"];
@@ -336,6 +340,21 @@ export class GuestAccess {
     const target = u64(PIECE_TARGET_OFFSET) + (piece.start - whole);
     const size = piece.end - piece.start;
     const logged = (word(PIECE_FLAGS_OFFSET) & KVM_MEM_LOG_DIRTY_PAGES) !== 0;
+    // Two banks side by side, exchanged, have numbers of their own.
+    const key = target * 3 + piece.start;
+    const before = this.#made.get(key);
+    if (
+      before !== undefined &&
+      before.gpa === piece.start &&
+      before.bytes.length === size &&
+      before.logged === logged &&
+      before.origin === piece.start + distance &&
+      before.asId === asId &&
+      before.watched === watched &&
+      found === PIECE_MEMORY
+    ) {
+      return before;
+    }
     const run =
       found === PIECE_DEVICE
         ? deviceRun(piece.start, size, word(PIECE_DEVICE_OFFSET), target)
@@ -344,7 +363,14 @@ export class GuestAccess {
     run.origin = run.gpa + distance;
     run.asId = asId;
     run.watched = watched;
+    // One that ends with its buffer may be longer the next time.
+    if (run.bytes.length === size) this.#keepMade(key, run);
     return run;
+  }
+
+  #keepMade(key: number, run: Run): void {
+    if (this.#made.size >= MADE_MAX) this.#made.clear();
+    this.#made.set(key, run);
   }
 
   /** The part of guest bytes from `start` on, `size` at host address `hva`, that one buffer backs around `gpa`. */

@@ -167,7 +167,8 @@ export class Runs {
     let end = first;
     while (end < this.#runs.length && this.#runs[end]!.gpa < run.gpa + run.size) end++;
     this.#bytes += run.limit;
-    for (const { limit } of this.#runs.splice(first, end - first, run)) this.#bytes -= limit;
+    if (first === this.#runs.length) this.#runs.push(run);
+    else for (const { limit } of this.#runs.splice(first, end - first, run)) this.#bytes -= limit;
     if (this.main.limit * 2 <= this.#bytes) this.main = NO_RUN;
   }
 
@@ -188,15 +189,15 @@ export class Runs {
   clearTables(): void {
     for (const entry of this.#nearFilled) this.near[entry] = NO_RUN;
     for (const entry of this.#farFilled) this.far[entry] = NO_RUN;
-    this.#nearFilled = [];
-    this.#farFilled = [];
+    if (this.#nearFilled.length > 0) this.#nearFilled = [];
+    if (this.#farFilled.length > 0) this.#farFilled = [];
     this.main = NO_RUN;
   }
 
   /** Forget all: the layout is another one. */
   clear(): void {
     this.clearTables();
-    this.#runs = [];
+    if (this.#runs.length > 0) this.#runs = [];
     this.#bytes = 0;
   }
 }

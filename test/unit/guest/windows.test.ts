@@ -352,4 +352,33 @@ test("protectRange makes the list over several slots; lists are joined by concat
   assert.throws(() => freeSlotNumbers(engine, 5), /ENOMEM, 3 slots are free, not 5/);
 });
 
+test("what was found in an older layout is used again only where it is the same in each respect", async () => {
+  const { engine, memory, host } = await world([]);
+  // Host page + guest page / 3 is the same number for both slots.
+  engine.setUserMemoryRegionList([region(0, 0, 0, 0), region(1, 3, 1, 0), region(2, 0, 1, 1)]);
+  host[PAGE] = 2;
+  host[0] = 1;
+  assert.equal([memory.getUint8(3 * PAGE), memory.getUint8(0)], [1, 2]);
+  // A mirror of two slots in turns, over the same host page.
+  const slots = [region(1, 3, 0, 0), region(2, 0, 0, 0), region(3, 8, 1, 5, LOG), region(4, 16, 1, 5, LOG)];
+  const dirty = () => [3, 4].map((slot) => engine.getDirtyLog(slot)[0]);
+  for (const [mirrorOf, marks] of [
+    [8 * PAGE, [1, 0]],
+    [16 * PAGE, [0, 1]],
+  ] as const) {
+    engine.setUserMemoryRegionList(slots.splice(0), {
+      windows: [[{ gpa: 32 * PAGE, bytes: PAGE, mirrorOf }]],
+    });
+    memory.setUint8(32 * PAGE, mirrorOf / PAGE);
+    assert.is(host[5 * PAGE], mirrorOf / PAGE);
+    assert.equal(dirty(), marks);
+  }
+  // The same number for a mirror of the same page, which has moved and so has what is behind it.
+  engine.setUserMemoryRegionList([region(4, 16, 0, 0), region(4, 16, 1, 4, LOG)], {
+    windows: [[{ gpa: 35 * PAGE, bytes: PAGE, mirrorOf: 16 * PAGE }]],
+  });
+  host[4 * PAGE] = 4;
+  assert.is(memory.getUint8(35 * PAGE), 4);
+});
+
 test.run();
