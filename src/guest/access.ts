@@ -38,7 +38,7 @@ import {
   UNKNOWN,
 } from "../read/section.js";
 import { holeError } from "./holeerror.js";
-import { deviceRun, MEMORY, Run, Runs } from "./runs.js";
+import { deviceRun, emptyTable, MEMORY, Run, Runs, SPREAD } from "./runs.js";
 import { type AccessTarget, type CopyPiece, FETCH, type Original, WRITE } from "./target.js";
 
 /** What the hot path compares with a section's layout when it has seen none yet, or not what was found since. */
@@ -48,8 +48,9 @@ const REGION_BYTES = REGION_WORDS * 4;
 const PIECE_END = PIECE_AS_ID_OFFSET + 4;
 /** A run ends at multiples of this: V8 keeps the number of a byte in it as a small integer. */
 const RUN_BYTES_MAX = 2 ** 30;
-/** Runs of earlier layouts that are used again: banks come back, and two views of a run cost more than its translation. */
-const MADE_MAX = 64;
+/** Runs of earlier layouts that are used again, 64: banks come back, and views of a run cost more than its translation. */
+const MADE_BITS = 6;
+const MADE_SHIFT = 32 - MADE_BITS;
 /** Smallest run of memory that is kept. */
 const UNIT_BYTES_MAX = 16;
 
@@ -74,6 +75,10 @@ export function accessOf(memory: object): GuestAccess {
   const access = typeof memory === "object" && memory !== null ? accesses.get(memory) : undefined;
   if (access === undefined) throw new TypeError(`memory must be a GuestMemory, not ${show(memory)}`);
   return access;
+}
+
+function u64At(words: Uint32Array, address: number): number {
+  return words[address / 4]! + words[address / 4 + 1]! * 2 ** 32;
 }
 
 /** Accesses to one address space at a time, by one thread. */
@@ -108,8 +113,8 @@ export class GuestAccess {
   };
   #device = 0;
   #offset = 0;
-  /** Runs of memory of any layout, by a number made of host and guest address of their first byte. */
-  readonly #made = new Map<number, Run>();
+  /** Runs of memory of any layout, by `#madeEntry`. */
+  readonly #made = emptyTable(MADE_BITS);
   readonly #fixedAsId: number | undefined;
   readonly #wasm: EngineExports;
   readonly #open: EngineExports["openAccess"];
@@ -183,7 +188,9 @@ export class GuestAccess {
 
   /** Forget all runs. */
   forget(): void {
-    for (const runs of this.#runs) runs.clear();
+    this.reads.clear();
+    this.writes.clear();
+    this.fetches.clear();
     this.#forgotten();
   }
 
@@ -313,64 +320,65 @@ export class GuestAccess {
   }
 
   #translate(gpa: number, kind: number): Run | undefined {
-    const wasm = this.#wasm;
-    const place = wasm.pieceAt(this.#reader, this.#asId, gpa, kind) >>> 0;
+    const place = this.#wasm.pieceAt(this.#reader, this.#asId, gpa, kind) >>> 0;
     const words = this.#thread.views.words(place + PIECE_END);
-    const word = (field: number) => words[(place + field) / 4]!;
-    const u64 = (field: number) => word(field) + word(field + 4) * 2 ** 32;
-    const found = word(PIECE_KIND_OFFSET);
+    const found = words[(place + PIECE_KIND_OFFSET) / 4]!;
     if (found !== PIECE_MEMORY && found !== PIECE_DEVICE) {
       if (found === PIECE_READ_ONLY) return this.missed("read-only");
       return this.missed(found === PIECE_NO_ACCESS ? "no-access" : "no-slot");
     }
-    const whole = u64(PIECE_START_OFFSET);
+    const whole = u64At(words, place + PIECE_START_OFFSET);
+    const wholeEnd = u64At(words, place + PIECE_END_OFFSET);
     // A run without the byte that was asked for would be asked for again and again.
-    if (whole > gpa || u64(PIECE_END_OFFSET) <= gpa) {
+    if (whole > gpa || wholeEnd <= gpa) {
       throw damaged("guestMemory", `a piece at ${whole} for the byte ${gpa}`);
     }
     const block = gpa - (gpa % RUN_BYTES_MAX);
-    const start = Math.max(whole, block);
-    const end = Math.min(u64(PIECE_END_OFFSET), block + RUN_BYTES_MAX);
-    const piece = { start, end };
-    const distance = u64(PIECE_ORIGIN_OFFSET) - whole;
-    const asId = word(PIECE_AS_ID_OFFSET);
+    const piece = { start: Math.max(whole, block), end: Math.min(wholeEnd, block + RUN_BYTES_MAX) };
+    const distance = u64At(words, place + PIECE_ORIGIN_OFFSET) - whole;
+    const asId = words[(place + PIECE_AS_ID_OFFSET) / 4]!;
     // Caches are not watched.
     const watches = this.#fixedAsId === undefined ? this.target.watches : undefined;
     const watched = watches?.cut(piece, gpa, kind, asId === this.#asId ? distance : 0) ?? false;
-    const target = u64(PIECE_TARGET_OFFSET) + (piece.start - whole);
-    const size = piece.end - piece.start;
-    const logged = (word(PIECE_FLAGS_OFFSET) & KVM_MEM_LOG_DIRTY_PAGES) !== 0;
-    // Two banks side by side, exchanged, have numbers of their own.
-    const key = target * 3 + piece.start;
-    const before = this.#made.get(key);
+    const { start, end } = piece;
+    const target = u64At(words, place + PIECE_TARGET_OFFSET) + (start - whole);
+    if (found === PIECE_DEVICE) {
+      const device = words[(place + PIECE_DEVICE_OFFSET) / 4]!;
+      return this.#seen(deviceRun(start, end - start, device, target), start + distance, asId, watched);
+    }
+    const logged = (words[(place + PIECE_FLAGS_OFFSET) / 4]! & KVM_MEM_LOG_DIRTY_PAGES) !== 0;
+    const entry = this.#madeEntry(start, target);
+    const before = this.#made[entry]!;
     if (
-      before !== undefined &&
-      before.gpa === piece.start &&
-      before.bytes.length === size &&
+      before.gpa === start &&
+      before.offset === target &&
+      before.bytes.length === end - start &&
       before.logged === logged &&
-      before.origin === piece.start + distance &&
+      before.origin === start + distance &&
       before.asId === asId &&
-      before.watched === watched &&
-      found === PIECE_MEMORY
+      before.watched === watched
     ) {
       return before;
     }
-    const run =
-      found === PIECE_DEVICE
-        ? deviceRun(piece.start, size, word(PIECE_DEVICE_OFFSET), target)
-        : this.#backed(piece.start, size, target, gpa, logged);
+    const run = this.#backed(start, end - start, target, gpa, logged);
     if (run === undefined) return undefined;
-    run.origin = run.gpa + distance;
+    // One that ends with its buffer may be longer the next time.
+    if (run.bytes.length === end - start) this.#made[entry] = run;
+    return this.#seen(run, run.gpa + distance, asId, watched);
+  }
+
+  /** Note how a run came about. @returns the run */
+  #seen(run: Run, origin: number, asId: number, watched: boolean): Run {
+    run.origin = origin;
     run.asId = asId;
     run.watched = watched;
-    // One that ends with its buffer may be longer the next time.
-    if (run.bytes.length === size) this.#keepMade(key, run);
     return run;
   }
 
-  #keepMade(key: number, run: Run): void {
-    if (this.#made.size >= MADE_MAX) this.#made.clear();
-    this.#made.set(key, run);
+  /** Where the run of memory from guest address `start` on, at host address `hva`, is in `#made`. */
+  #madeEntry(start: number, hva: number): number {
+    const page = (hva / this.#pageBytes + (start / this.#pageBytes) * 3) >>> 0;
+    return Math.imul(page, SPREAD) >>> MADE_SHIFT;
   }
 
   /** The part of guest bytes from `start` on, `size` at host address `hva`, that one buffer backs around `gpa`. */

@@ -92,14 +92,14 @@ export const SPREAD = 0x9e3779b1 | 0;
 export const TABLE_SHIFT = 32 - TABLE_BITS;
 
 /** Filled by push: V8 would look for holes at each access to an array that was made with a length. */
-function emptyTable(): Run[] {
+export function emptyTable(bits: number): Run[] {
   const table: Run[] = [];
-  for (let i = 0; i < 2 ** TABLE_BITS; i++) table.push(NO_RUN);
+  for (let i = 0; i < 2 ** bits; i++) table.push(NO_RUN);
   return table;
 }
 
 /** A table in which nothing is found; shared by all that have found nothing yet. */
-const EMPTY: Run[] = /* @__PURE__ */ emptyTable();
+const EMPTY: Run[] = /* @__PURE__ */ emptyTable(TABLE_BITS);
 
 /** First address of more than 32 bits. */
 export const FAR_GPA = 2 ** 32;
@@ -113,12 +113,12 @@ export class Runs {
   main = NO_RUN;
   readonly #pageShift: number;
   /** Sorted by guest address. */
-  #runs: Run[] = [];
+  readonly #runs: Run[] = [];
   /** Bytes in them that have host memory. */
   #bytes = 0;
   /** Entries of the tables that are in use. */
-  #nearFilled: number[] = [];
-  #farFilled: number[] = [];
+  readonly #nearFilled: number[] = [];
+  readonly #farFilled: number[] = [];
 
   constructor(pageShift: number) {
     this.#pageShift = pageShift;
@@ -143,8 +143,11 @@ export class Runs {
 
   /** The run of the array with `gpa` in it. */
   search(gpa: number): Run | undefined {
-    const run = this.#runs[this.#place(gpa) - 1];
-    return run !== undefined && gpa - run.gpa < run.size ? run : undefined;
+    const place = this.#place(gpa);
+    // V8 takes an index of -1 for a name, and looks it up by hashing.
+    if (place === 0) return undefined;
+    const run = this.#runs[place - 1]!;
+    return gpa - run.gpa < run.size ? run : undefined;
   }
 
   /** How many runs begin at `gpa` or before. */
@@ -163,7 +166,7 @@ export class Runs {
   /** Keep a run of the layout; it replaces those that begin in it. */
   add(run: Run): void {
     const place = this.#place(run.gpa);
-    const first = this.#runs[place - 1]?.gpa === run.gpa ? place - 1 : place;
+    const first = place > 0 && this.#runs[place - 1]!.gpa === run.gpa ? place - 1 : place;
     let end = first;
     while (end < this.#runs.length && this.#runs[end]!.gpa < run.gpa + run.size) end++;
     this.#bytes += run.limit;
@@ -187,19 +190,23 @@ export class Runs {
 
   /** Forget what the tables find. */
   clearTables(): void {
-    for (const entry of this.#nearFilled) this.near[entry] = NO_RUN;
-    for (const entry of this.#farFilled) this.far[entry] = NO_RUN;
-    if (this.#nearFilled.length > 0) this.#nearFilled = [];
-    if (this.#farFilled.length > 0) this.#farFilled = [];
+    clearIn(this.near, this.#nearFilled);
+    clearIn(this.far, this.#farFilled);
     this.main = NO_RUN;
   }
 
   /** Forget all: the layout is another one. */
   clear(): void {
     this.clearTables();
-    if (this.#runs.length > 0) this.#runs = [];
+    const runs = this.#runs;
+    while (runs.length > 0) runs.pop();
     this.#bytes = 0;
   }
+}
+
+/** Without a new array: the next layout fills this one, and few layouts have many entries. */
+function clearIn(table: Run[], filled: number[]): void {
+  while (filled.length > 0) table[filled.pop()!] = NO_RUN;
 }
 
 /** A run that is displaced goes to the entry beside, if that is free: two that share an entry both stay. */

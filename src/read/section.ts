@@ -18,8 +18,8 @@ const NONE: Set<number> = /* @__PURE__ */ new Set();
 export class Layout {
   /** Number of the publication. */
   readonly commit: number;
-  /** Replaced when the entries for stores to logged pages must be made anew. */
-  stores: object = {};
+  /** Another object when the entries for stores to logged pages must be made anew. */
+  stores: object = this;
   /** Pages of logged slots, by guest address, that are marked dirty and have entries for stores. */
   marked: Set<number> = NONE;
   /** The dirty epoch before the first of them was marked. */

@@ -352,6 +352,7 @@ class ReaderLine implements Vcpu {
   }
 
   set asId(wanted: number) {
+    if (wanted === this.#section.asId && !this.#section.released) return;
     // Pages are marked in the address space in which they were written.
     if (this.#section.derived) this.#section.leave();
     if (!Number.isInteger(wanted) || wanted < 0 || this.#wasm.setAddressSpace(this.reader, wanted) === 0) {

@@ -20,7 +20,7 @@ const REGISTER = 0x8000;
 const PROBE = 0x9234;
 const SWITCHES = 256;
 /** A switch is this many times cheaper than a copy, at least. */
-const GAIN_MIN = 30;
+const GAIN_MIN = 15;
 const FRAMES = 2;
 
 /** Switch and look, as the CPU would: from ROM that jsnes reads without its mapper, without it. */
@@ -94,7 +94,7 @@ export function rows(results: Results): Row[] {
   const gain = ratios(results, "N1", SWITCH_CASE.name, COPY, SWITCH, { [n]: GAIN_MIN });
   return [
     ...gain.map((row) => ({ ...row, atLeast: true })),
-    ...ratios(results, "N2", SWITCH_CASE.name, SWITCH, SET, { [n]: 5 }),
+    ...ratios(results, "N2", SWITCH_CASE.name, SWITCH, SET, { [n]: 6.5 }),
     ...ratios(results, "N3", FRAME_CASE.name, FRAME_ON_SLOTS, FRAME_ALONE, { [n]: 0.5 }),
   ];
 }
