@@ -48,7 +48,7 @@ const REGION_BYTES = REGION_WORDS * 4;
 const PIECE_END = PIECE_AS_ID_OFFSET + 4;
 /** A run ends at multiples of this: V8 keeps the number of a byte in it as a small integer. */
 const RUN_BYTES_MAX = 2 ** 30;
-/** Runs of earlier layouts that are used again, 64: banks come back, and views of a run cost more than its translation. */
+/** Runs of earlier layouts, 64, are used again: banks come back, and a run's views cost more than its translation. */
 const MADE_BITS = 6;
 const MADE_SHIFT = 32 - MADE_BITS;
 /** Smallest run of memory that is kept. */
