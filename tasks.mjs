@@ -13,7 +13,8 @@ const ROOT = fileURLToPath(new URL("./", import.meta.url));
 const WRONG_USAGE = 2;
 
 const MODULE = "node --import tsx";
-const BUILD = ["node tasks.mjs build"];
+/** Nothing, if the sources are those of the last build. */
+const BUILD = ["node tools/built.mjs"];
 
 /** An integer in a range, as text. */
 function integer(min, max = Number.MAX_SAFE_INTEGER) {
@@ -49,7 +50,7 @@ const TASKS = {
   },
   build: {
     about: "make build/ and dist/: the memory map, the core in WebAssembly, the package",
-    steps: ["node tasks.mjs build:layout", "node tasks.mjs build:wasm", "node tasks.mjs build:js"],
+    steps: ["node tools/built.mjs --always"],
   },
   "build:layout": {
     about: "make src/core/layout.ts and exports.ts, and include/, of assembly/layout.ts",

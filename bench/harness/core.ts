@@ -31,10 +31,13 @@ export class Core {
   /** Batches that count, and those of them that shared the core. */
   batches = 0;
   shared = 0;
+  readonly #loop: () => number | undefined;
 
-  constructor({ leastMs, patienceMs }: CoreState) {
+  /** @param loop milliseconds of one loop; undefined if it cannot tell */
+  constructor({ leastMs, patienceMs }: CoreState, loop = timeLoop) {
     this.#leastMs = leastMs;
     this.#patienceMs = patienceMs;
+    this.#loop = loop;
     for (let i = 0; i < WARMUP_LOOPS; i++) this.#isShared();
   }
 
@@ -68,16 +71,21 @@ export class Core {
     return true;
   }
 
-  /** A loop that was preempted cannot tell. */
   #isShared(): boolean {
-    const switches = preemptions();
-    const start = performance.now();
-    sink = spin();
-    const ms = performance.now() - start;
-    if (ms < TICKS_MIN * clockTickMs() || preemptions() !== switches) return false;
+    const ms = this.#loop();
+    if (ms === undefined) return false;
     this.#leastMs = Math.min(this.#leastMs, ms);
     return ms > SHARED * this.#leastMs;
   }
+}
+
+/** One that was preempted cannot tell, nor can a clock that hardly ticks in it. */
+function timeLoop(): number | undefined {
+  const switches = preemptions();
+  const start = performance.now();
+  sink = spin();
+  const ms = performance.now() - start;
+  return ms < TICKS_MIN * clockTickMs() || preemptions() !== switches ? undefined : ms;
 }
 
 /** Times that the kernel took the processor away from this process; a page does not know. */
