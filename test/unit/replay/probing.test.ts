@@ -1,7 +1,7 @@
 /** The replay under the eyes of vCPUs: where they look, how the writer waits for them, and what they find. */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
-import { MemslotEngine, type RegionLike, readersOf, type UserspaceMemoryRegion } from "memslots";
+import { MemslotEngine, type RegionLike, type UserspaceMemoryRegion } from "memslots";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { readTrace } from "../../../src/cli/input.js";
@@ -16,6 +16,7 @@ import {
 import { Progress } from "../../../src/replay/progress.js";
 import { type EngineClass, replayTrace, startVcpus } from "../../../src/replay/replay.js";
 import { bootFile, type Change, linesOf } from "../../support/boot.js";
+import { leaveGaps } from "../../support/gaps.js";
 import { random } from "../../support/random.js";
 import { PAGE, region, slotNumber } from "../../support/region.js";
 
@@ -129,22 +130,6 @@ function changed(change: (engine: MemslotEngine, number: number) => void): Engin
       change(engine, number++);
       return engine;
     },
-  };
-}
-
-/** On a busy machine no vCPU may run between two calls: here each begins and ends a section behind each call. */
-function leaveGaps(engine: MemslotEngine): void {
-  const set = engine.setUserMemoryRegion.bind(engine);
-  const word = new Int32Array(new SharedArrayBuffer(4));
-  // Those of this thread stay in their sections.
-  const others = () =>
-    readersOf(engine).filter(({ kind, owner }) => kind === "vcpu" && owner !== engine.owner);
-  engine.setUserMemoryRegion = (region) => {
-    set(region);
-    const before = new Map(others().map(({ reader, sections }) => [reader, sections]));
-    const isBehind = () => others().some(({ reader, sections }) => sections < before.get(reader)! + 2);
-    // With one processor the vCPUs run only while this thread does not.
-    while (isBehind()) Atomics.wait(word, 0, 0, 0.1);
   };
 }
 
