@@ -5,7 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -27,7 +27,7 @@ const SOURCES = [
 ];
 const RESULTS = ["dist", "build/engine.wasm", "build/engine.unshared.wasm"];
 
-/** Names and bytes of files and folders below `root`, as one number; what is not there counts as such. */
+/** Names and bytes of files and folders below `root`, as one hash; what is not there counts as such. */
 export function hashOf(root, paths) {
   const hash = createHash("sha256");
   const add = (path) => {
@@ -81,7 +81,7 @@ function build() {
 }
 
 if (
-  process.argv[1] === fileURLToPath(import.meta.url) &&
+  realpathSync(process.argv[1]) === fileURLToPath(import.meta.url) &&
   (process.argv[2] === "--always" || !isBuilt(ROOT))
 ) {
   process.exitCode = build();

@@ -113,7 +113,8 @@ test("a released vCPU ends nobody's section", async () => {
   const next = engine.vcpu();
   assert.is(next.reader, stale.reader, "it has the line of the other");
   next.enter();
-  for (const call of [stale.exit, stale.enter, stale.refresh, () => stale.markDirty(0)]) {
+  const calls = [stale.exit, stale.enter, stale.refresh, () => stale.markDirty(0)];
+  for (const call of [...calls, ...[0, 1].map((asId) => () => Object.assign(stale, { asId }))]) {
     assert.throws(call, /the vCPU is released/);
   }
   assert.ok(readersOf(engine).find(({ kind }) => kind === "vcpu")!.inside);
