@@ -26,6 +26,11 @@ import {
   WAIT_HURRY,
 } from "./layout";
 
+/** What memory.atomic.wait32 returns when its time is over. */
+const TIMED_OUT: i32 = 2;
+/** To memory.atomic.notify: whoever sleeps. */
+export const ALL: i32 = -1;
+
 /**
  * Orders:      everything written into the private copies, before the pointer to them.
  * Pairs with:  observeRoot.
@@ -63,7 +68,7 @@ export function closeGate(header: usize): void {
  */
 export function openGate(header: usize): void {
   atomic.and<u32>(header, ~GATE_CLOSED, offsetof<Header>("root"));
-  countOpening(header);
+  countOpening(header, ALL);
 }
 
 /** Have vCPUs wait before their next section. Only the writer's time depends on it, so it needs no owner. */
@@ -72,7 +77,8 @@ export function beginHurry(header: usize): void {
 }
 
 /**
- * Let the vCPUs go that a hurry holds. Any thread may, at any time; of several, one wakes them.
+ * Let the vCPUs go that a hurry holds. Any thread may, at any time; of several, one wakes them: as many as there are
+ * processors, because the commit has to return, and more could not run. They wake the others.
  *
  * Orders:      nothing: a vCPU that enters too early is a reader of the newest layout.
  * Pairs with:  beginHurry, sleepAtGate.
@@ -82,18 +88,19 @@ export function beginHurry(header: usize): void {
 export function endHurry(header: usize): void {
   atomic.cmpxchg<u32>(header, WAIT_HURRY, 0, offsetof<Header>("waiting"));
   const word = atomic.and<u32>(header, ~HURRY, offsetof<Header>("root"));
-  if (word & HURRY) countOpening(header);
+  if (word & HURRY) countOpening(header, <i32>changetype<Header>(header).processors);
 }
 
 /**
- * Orders:      the bit that is gone from the root, before the count; and wakes who sleeps at either gate.
+ * Orders:      the bit that is gone from the root, before the count; and wakes `wakes` of those who sleep at either
+ *              gate.
  * Pairs with:  observeOpenings, which comes before the look at the root.
  * Otherwise:   a vCPU that has seen the bit goes to sleep behind the notify, and sleeps for its whole time.
  * Checked by:  protocol model "opening not counted".
  */
-export function countOpening(header: usize): void {
+export function countOpening(header: usize, wakes: i32): void {
   atomic.add<u32>(header, 1, offsetof<Header>("openings"));
-  atomic.notify(header + offsetof<Header>("openings"), -1);
+  atomic.notify(header + offsetof<Header>("openings"), wakes);
 }
 
 /**
@@ -107,11 +114,23 @@ export function observeOpenings(header: usize): u32 {
 }
 
 /**
- * Sleep until there were more than `openings`, or `ms` are over. Spurious returns are legal. Not on the root: a
- * publication behind a closed gate would wake all sleepers for nothing.
+ * Sleep until there were more than `openings`: true; or for `ms`: false. Not on the root: a publication behind a
+ * closed gate would wake all sleepers for nothing.
+ *
+ * Whoever is woken wakes one more. Those who have slept longest are woken first, so a wake-up that is left over when
+ * all have gone finds sleepers at a gate that was closed since: they sleep again, and wake nobody.
+ *
+ * Pairs with:  endHurry.
+ * Otherwise:   vCPUs sleep HURRY_MS at an open gate.
+ * Checked by:  protocol model "wake-up not passed on".
  */
-export function sleepAtGate(header: usize, openings: u32, ms: i64): void {
-  sleepOnWord(header + offsetof<Header>("openings"), <i32>openings, ms * 1000000);
+export function sleepAtGate(header: usize, openings: u32, ms: i64): bool {
+  const word = header + offsetof<Header>("openings");
+  while (observeOpenings(header) == openings) {
+    if (sleepOnWord(word, <i32>openings, ms * 1000000) == TIMED_OUT) return false;
+  }
+  atomic.notify(word, 1);
+  return true;
 }
 
 /** Take the gate for `owner`: a compare-and-swap, so that one thread has it. Pairs with releaseGate. */
@@ -135,7 +154,7 @@ export function releaseGate(header: usize): void {
  */
 export function wakeObservers(header: usize): void {
   if (atomic.load<u32>(header, offsetof<Header>("observers")) != 0) {
-    atomic.notify(header + offsetof<Header>("root"), -1);
+    atomic.notify(header + offsetof<Header>("root"), ALL);
   }
 }
 
@@ -377,7 +396,7 @@ export function observeWait(header: usize): u32 {
 
 /** Wake the writer that sleeps on this reader's pin, if there is one. Pairs with sleepOnPin. */
 export function wakeWriter(reader: usize): void {
-  atomic.notify(reader + offsetof<Reader>("pin"), -1);
+  atomic.notify(reader + offsetof<Reader>("pin"), ALL);
 }
 
 /** Sleep until the pin is no longer `root`, is notified, or `ms` are over. Spurious returns are legal. */
@@ -386,11 +405,11 @@ export function sleepOnPin(reader: usize, root: usize, ms: i64): void {
 }
 
 /**
- * The only wait: until the word at `address` is not `expected`, is notified, or `ns` nanoseconds are over. A
+ * The only wait: until the word at `address` is not `expected`, is notified, or `ns` nanoseconds are over: TIMED_OUT. A
  * function of its own on purpose, see noinline.mjs.
  */
-function sleepOnWord(address: usize, expected: i32, ns: i64): void {
-  atomic.wait<i32>(address, expected, ns);
+function sleepOnWord(address: usize, expected: i32, ns: i64): i32 {
+  return atomic.wait<i32>(address, expected, ns);
 }
 
 /**

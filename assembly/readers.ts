@@ -9,6 +9,7 @@
  * Mirrors srcu_read_lock and srcu_read_unlock around KVM_RUN.
  */
 import {
+  ALL,
   claimOwner,
   countOpening,
   decideDirtyRing,
@@ -390,9 +391,8 @@ function awaitGate(reader: usize, closed: u32, openings: u32): u32 {
     sleepAtGate(line.header, openings, GATE_SLEEP_MS);
     return line.gates;
   }
-  sleepAtGate(line.header, openings, HURRY_MS);
   // Nobody has ended it: the writer died, or the reader that it waits for does not leave.
-  if (observeOpenings(line.header) == openings) endHurry(line.header);
+  if (!sleepAtGate(line.header, openings, HURRY_MS)) endHurry(line.header);
   return line.gates & ~HURRY;
 }
 
@@ -525,7 +525,7 @@ export function reapOwner(header: usize, owner: u32, dead: u32): u32 {
   }
   // It may have been the dead thread's, or one that it has ended without a word to the sleepers.
   endHurry(header);
-  countOpening(header);
+  countOpening(header, ALL);
   orphanLock(header, dead);
   return freed;
 }

@@ -229,6 +229,15 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   },
   {
     ...ROOM,
+    name: "hurry that holds two readers",
+    readers: 3,
+    sections: 1,
+    writers: [["commit"]],
+    kills: 0,
+    hurry: true,
+  },
+  {
+    ...ROOM,
     name: "hurry of two writers",
     readers: 1,
     sections: 2,

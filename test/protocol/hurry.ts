@@ -5,6 +5,9 @@
 import { HURRY } from "./machine.js";
 import type { Step, Thread } from "./thread.js";
 
+/** Readers of a configuration at most. */
+export const SLEEPERS = 3;
+
 export type HurryLabel = "endWait" | "endHurry" | "endCount" | "endNotify";
 
 /**
@@ -15,7 +18,7 @@ export function endSteps<T extends Thread, Next extends string | undefined>(
   next: (me: T) => Next,
   more: Pick<Step<T>, "locked"> = {},
   reaps = false,
-): Record<HurryLabel, Step<T, Next | HurryLabel>> {
+): Record<HurryLabel, Step<T, Next | HurryLabel | undefined>> {
   return {
     endWait: {
       ...more,
@@ -45,10 +48,14 @@ export function endSteps<T extends Thread, Next extends string | undefined>(
         return me.machine.keeps("notify after a hurry") ? "endNotify" : next(me);
       },
     },
+    // As on one processor; the fewer are woken, the more depends on those who are.
     endNotify: {
       ...more,
-      says: "notifies those that wait for it",
-      run(me) {
+      says: reaps ? "notifies those that wait for it" : "notifies one of those that wait for it",
+      choices: SLEEPERS,
+      run(me, choice) {
+        if (!reaps) return me.notifyOne(me.machine.openingsWord, choice) ? next(me) : undefined;
+        if (choice > 0) return undefined;
         me.notifyAll(me.machine.openingsWord);
         return next(me);
       },

@@ -359,6 +359,13 @@ export const MUTATIONS: readonly Mutation[] = [
     configuration: HURRY,
     finds: "lostWakeUp",
   },
+  {
+    name: "wake-up not passed on",
+    rule: "a wake-up is passed on",
+    word: "sleepAtGate",
+    configuration: small({ readers: 3, hurry: true }),
+    finds: "lostWakeUp",
+  },
 
   // ---- death ----
   {

@@ -5,10 +5,10 @@
  *                 ^--- another one -----|
  *
  * If the root carries the bit of the gate or of a hurry, it takes its pin back and sleeps until an opening is
- * counted; for a hurry once a section.
+ * counted, then wakes one more; for a hurry once a section.
  */
 import type { Configuration } from "./configuration.js";
-import { endSteps, type HurryLabel } from "./hurry.js";
+import { endSteps, type HurryLabel, SLEEPERS } from "./hurry.js";
 import { GATE, HURRY, type Machine, ROOT_BITS } from "./machine.js";
 import { checkHold, checkLookup, checkSleepers } from "./properties.js";
 import { type Program, Thread } from "./thread.js";
@@ -32,6 +32,7 @@ type Label =
   | "gateSleep"
   | "gateAsleep"
   | "hurryAsleep"
+  | "gatePassOn"
   | HurryLabel;
 
 const SECTION = 0;
@@ -181,10 +182,21 @@ export class Reader extends Thread {
     return this.step?.asleep ? this.machine.openingsWord : -1;
   }
 
-  protected override wakeUp(): void {
-    awake(this, this.at("hurryAsleep"));
-    this.goTo(beginGate(this));
+  protected override get hasMissedOpening(): boolean {
+    return this.openings === MORE;
   }
+
+  /** A wake-up that is left over from an earlier opening is none. */
+  protected override wakeUp(): void {
+    if (this.openings === SAME) return;
+    awake(this, this.at("hurryAsleep"));
+    this.goTo(afterOpening(this));
+  }
+}
+
+/** An opening was counted while it slept. */
+function afterOpening(me: Reader): Label {
+  return me.machine.keeps("a wake-up is passed on") ? "gatePassOn" : beginGate(me);
 }
 
 /** The sleep at a gate is over. */
@@ -401,8 +413,13 @@ const STEPS: Program<Label, Reader> = {
       if (me.hasStore) me.machine.blocked = true;
       if (me.openings === SAME) return waitsForGate ? "gateAsleep" : "hurryAsleep";
       awake(me, !waitsForGate);
-      return beginGate(me);
+      return afterOpening(me);
     },
+  },
+  gatePassOn: {
+    says: "wakes one more",
+    choices: SLEEPERS,
+    run: (me, choice) => (me.notifyOne(me.machine.openingsWord, choice) ? beginGate(me) : undefined),
   },
   gateAsleep: {
     says: "has slept long enough",
@@ -416,9 +433,7 @@ const STEPS: Program<Label, Reader> = {
     says: "has slept long enough for a writer in a hurry",
     asleep: true,
     run(me) {
-      const nobodyEndedIt = me.openings === SAME;
       awake(me, true);
-      if (!nobodyEndedIt) return beginGate(me);
       me.tells = AT_GATE;
       return "endWait";
     },

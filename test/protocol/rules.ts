@@ -49,6 +49,7 @@ export const RULES = [
   "a hurry in vain is left to the last reader",
   "look behind the announcement of a hurry",
   "notify after a hurry",
+  "a wake-up is passed on",
   // Death.
   "mark before the lock is free",
   "mark is gone after recovery",

@@ -124,13 +124,23 @@ export abstract class Thread implements StoreBuffer {
   /** A notify on that word. */
   protected wakeUp(): void {}
 
+  /** It sleeps since before the last opening of a gate. */
+  protected get hasMissedOpening(): boolean {
+    return false;
+  }
+
   notifyAll(word: number): void {
     for (const thread of this.crew) if (thread.sleepsOn === word) thread.wakeUp();
   }
 
-  /** Wake one of those that sleep on `word`, any of them; false if there is no sleeper number `choice`. */
+  /**
+   * Wake one of those that sleep on `word`; false if there is no sleeper number `choice`. A futex wakes in the order of
+   * falling asleep, of which the model knows no more than whether it was before an opening.
+   */
   notifyOne(word: number, choice: number): boolean {
-    const sleepers = this.crew.filter((thread) => thread.sleepsOn === word);
+    const all = this.crew.filter((thread) => thread.sleepsOn === word);
+    const longest = all.filter((thread) => thread.hasMissedOpening);
+    const sleepers = longest.length > 0 ? longest : all;
     sleepers[choice]?.wakeUp();
     return choice < Math.max(sleepers.length, 1);
   }
