@@ -61,14 +61,14 @@ export function closeGate(header: usize): void {
 }
 
 /**
- * Orders:      the publication, before the open gate; and wakes who waits at it.
+ * Orders:      the publication, before the open gate; and wakes `wakes` of those who wait at it.
  * Pairs with:  closeGate, sleepAtGate.
  * Otherwise:   vCPUs enter on the layout that the barrier was to end.
  * Checked by:  protocol model "gate opened before publication".
  */
-export function openGate(header: usize): void {
+export function openGate(header: usize, wakes: i32): void {
   atomic.and<u32>(header, ~GATE_CLOSED, offsetof<Header>("root"));
-  countOpening(header, ALL);
+  countOpening(header, wakes);
 }
 
 /** Have vCPUs wait before their next section. Only the writer's time depends on it, so it needs no owner. */
@@ -120,8 +120,8 @@ export function observeOpenings(header: usize): u32 {
  * Whoever is woken wakes one more. Those who have slept longest are woken first, so a wake-up that is left over when
  * all have gone finds sleepers at a gate that was closed since: they sleep again, and wake nobody.
  *
- * Pairs with:  endHurry.
- * Otherwise:   vCPUs sleep HURRY_MS at an open gate.
+ * Pairs with:  countOpening.
+ * Otherwise:   vCPUs sleep for their whole time at an open gate.
  * Checked by:  protocol model "wake-up not passed on".
  */
 export function sleepAtGate(header: usize, openings: u32, ms: i64): bool {

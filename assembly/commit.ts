@@ -7,6 +7,7 @@
  * steps of a few. 0 never sleeps, for threads that must not (a browser's page).
  */
 import {
+  ALL,
   claimGate,
   closeGate,
   endHurry,
@@ -195,10 +196,13 @@ export function awaitVcpus(header: usize, owner: u32, ms: i32): i32 {
   return awaitOutside(header, owner, ms) ? OK : ETIMEDOUT;
 }
 
-/** Let the vCPUs go that `owner` holds: OK, or EINVAL. The lock must be held. */
-export function resumeVcpus(header: usize, owner: u32): i32 {
+/**
+ * Let the vCPUs go that `owner` holds: OK, or EINVAL. `inTurn` 0: wakes all of them; 1: as many as there are processors,
+ * each of which wakes one more, and returns sooner. The lock must be held.
+ */
+export function resumeVcpus(header: usize, owner: u32, inTurn: u32): i32 {
   if (observeGate(header) != owner) return EINVAL;
-  openGate(header);
+  openGate(header, inTurn != 0 ? <i32>max(changetype<Header>(header).processors, 1) : ALL);
   releaseGate(header);
   return OK;
 }

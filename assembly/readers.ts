@@ -387,7 +387,7 @@ function awaitGate(reader: usize, closed: u32, openings: u32): u32 {
     // The line's own thread has closed it, and could not open it.
     if (sameThread(holder, observeOwner(reader))) return line.gates & ~GATE_CLOSED;
     // An owner takes the gate before it closes, and opens before it leaves: closed without owner or opening is damage.
-    if (holder == 0 && observeOpenings(line.header) == openings) openGate(line.header);
+    if (holder == 0 && observeOpenings(line.header) == openings) openGate(line.header, ALL);
     sleepAtGate(line.header, openings, GATE_SLEEP_MS);
     return line.gates;
   }
@@ -520,7 +520,7 @@ export function reapOwner(header: usize, owner: u32, dead: u32): u32 {
     freed++;
   }
   if (inheritGate(header, dead, owner)) {
-    openGate(header);
+    openGate(header, ALL);
     releaseGate(header);
   }
   // It may have been the dead thread's, or one that it has ended without a word to the sleepers.

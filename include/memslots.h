@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 /* What checkStamp is asked about: the layout that this header tells of. */
-#define MEMSLOTS_LAYOUT_HASH 0xfab1c544u
+#define MEMSLOTS_LAYOUT_HASH 0xa1e949a6u
 
 /* Answers of a translation that are no host address. */
 #define MEMSLOTS_HVA_BAD (-1.0)
@@ -1227,8 +1227,11 @@ int32_t memslots_beginPause(uint32_t header, uint32_t owner) MEMSLOTS_IMPORT(beg
  */
 int32_t memslots_awaitVcpus(uint32_t header, uint32_t owner, int32_t ms) MEMSLOTS_IMPORT(awaitVcpus);
 
-/* Let the vCPUs go that `owner` holds: OK, or EINVAL. The lock must be held. */
-int32_t memslots_resumeVcpus(uint32_t header, uint32_t owner) MEMSLOTS_IMPORT(resumeVcpus);
+/*
+ * Let the vCPUs go that `owner` holds: OK, or EINVAL. `inTurn` 0: wakes all of them; 1: as many as there are processors,
+ * each of which wakes one more, and returns sooner. The lock must be held.
+ */
+int32_t memslots_resumeVcpus(uint32_t header, uint32_t owner, uint32_t inTurn) MEMSLOTS_IMPORT(resumeVcpus);
 
 /* Let the writer lock go. */
 void memslots_unlockEngine(uint32_t header) MEMSLOTS_IMPORT(unlockEngine);

@@ -13,7 +13,7 @@
 #![allow(dead_code)]
 
 /// What `check_stamp` is asked about: the layout that this module tells of.
-pub const LAYOUT_HASH: u32 = 0xfab1c544;
+pub const LAYOUT_HASH: u32 = 0xa1e949a6;
 
 // Answers of a translation that are no host address.
 pub const HVA_BAD: f64 = -1.0;
@@ -1255,9 +1255,11 @@ extern "C" {
     #[link_name = "awaitVcpus"]
     pub fn await_vcpus(header: u32, owner: u32, ms: i32) -> i32;
 
-    /// Let the vCPUs go that `owner` holds: OK, or EINVAL. The lock must be held.
+    /// Let the vCPUs go that `owner` holds: OK, or EINVAL. `in_turn` 0: wakes all of them; 1: as
+    /// many as there are processors, each of which wakes one more, and returns sooner. The lock
+    /// must be held.
     #[link_name = "resumeVcpus"]
-    pub fn resume_vcpus(header: u32, owner: u32) -> i32;
+    pub fn resume_vcpus(header: u32, owner: u32, in_turn: u32) -> i32;
 
     /// Let the writer lock go.
     #[link_name = "unlockEngine"]

@@ -59,7 +59,7 @@ export interface EngineExports {
   oldestCommit(header: number): number;
   beginPause(header: number, owner: number): number;
   awaitVcpus(header: number, owner: number, ms: number): number;
-  resumeVcpus(header: number, owner: number): number;
+  resumeVcpus(header: number, owner: number, inTurn: number): number;
   unlockEngine(header: number): void;
   stageWindows(header: number, index: number, count: number): number;
   editWindows(header: number, asId: number, count: number): number;

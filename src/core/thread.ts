@@ -202,7 +202,7 @@ export class Thread implements Place {
     if (this.#reader !== 0) this.wasm.releaseReader(this.#reader);
     this.#reader = 0;
     // Refused if the gate is not this instance's.
-    this.wasm.resumeVcpus(this.base, this.owner);
+    this.wasm.resumeVcpus(this.base, this.owner, 0);
     this.#membership.leave();
     this.wasm = CLOSED;
   }

@@ -70,7 +70,7 @@ export function awaitHeld(thread: Place, op: string, wasm: EngineExports, wait: 
   let result = wasm.awaitVcpus(base, owner, wait.step);
   while (result < 0 && goOn(thread, wait)) result = wasm.awaitVcpus(base, owner, wait.step);
   if (result >= 0) return;
-  wasm.resumeVcpus(base, owner);
+  wasm.resumeVcpus(base, owner, 0);
   throw pauseError(result, op);
 }
 
@@ -121,7 +121,7 @@ export async function pauseAsync(
 /** Open the gate. @throws KvmError EINVAL if this thread did not close it */
 export function resume(thread: Thread, op: string, timeout: number): void {
   const { owner } = thread;
-  const result = locked(thread, op, timeout, (wasm, base) => wasm.resumeVcpus(base, owner));
+  const result = locked(thread, op, timeout, (wasm, base) => wasm.resumeVcpus(base, owner, 0));
   if (result < 0) throw new KvmError(result, op, { reason: "this engine does not hold the vCPUs" });
   if (!thread.keepsLock) return;
   thread.keepsLock = false;

@@ -78,7 +78,8 @@ function commitHeld(
   try {
     return commitLocked(thread, request, options, wait, held);
   } finally {
-    if (held) wasm.resumeVcpus(base, owner);
+    // The vCPUs wake one another: the commit has to return.
+    if (held) wasm.resumeVcpus(base, owner, 1);
   }
 }
 

@@ -1,5 +1,6 @@
 /** The commit itself: applyList, publish; and the gate that keeps readers out while it is published. */
 import { goOn, phaseDone, refuse } from "./grace.js";
+import { SLEEPERS } from "./hurry.js";
 import { GATE, HALF_BUILT, ROOT_BITS, SLOTS, slotOf } from "./machine.js";
 import { PHASE } from "./phase.js";
 import { checkIds } from "./properties.js";
@@ -196,11 +197,17 @@ export const COMMIT_STEPS: Program<CommitLabel, Writer, Next> = {
       return me.machine.keeps("notify after the gate opens") ? "notifyGate" : "releaseGate";
     },
   },
+  // The end of a pause wakes all; a barrier one, as on one processor.
   notifyGate: {
     says: "notifies those that wait at the gate",
     locked: true,
-    run(me) {
-      me.notifyAll(me.machine.openingsWord);
+    choices: SLEEPERS,
+    run(me, choice) {
+      const { openingsWord } = me.machine;
+      const inTurn = me.operation === "commit, barrier: true";
+      if (inTurn) return me.notifyOne(openingsWord, choice) ? "releaseGate" : undefined;
+      if (choice > 0) return undefined;
+      me.notifyAll(openingsWord);
       return "releaseGate";
     },
   },

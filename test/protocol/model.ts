@@ -58,8 +58,13 @@ export class Model {
       this.#writers,
       new Writer(machine, threads, "last writer", base, ["commit"], configuration),
     );
-    for (let i = 0; i < reapers; i++)
-      add(this.#reapers, new Reaper(machine, threads, `reaper ${i}`, base, configuration.hurry ?? false));
+    const gated = writers
+      .flat()
+      .some((operation) => operation === "pause" || operation.endsWith("barrier: true"));
+    const wakes = gated || (configuration.hurry ?? false);
+    for (let i = 0; i < reapers; i++) {
+      add(this.#reapers, new Reaper(machine, threads, `reaper ${i}`, base, wakes));
+    }
     this.configuration = configuration;
     this.#poison = missing === undefined;
     this.machine = machine;

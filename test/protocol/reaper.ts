@@ -5,6 +5,7 @@
  *   each line of the dead:  owner: dead -> me (compare), pin = 0, notify, owner = 0
  *   its gate:               gateOwner: dead -> me (compare), open, notify, gateOwner = 0
  *   a hurry:                ended, whosever it is
+ *   who sleeps at a gate:   woken, in case the dead was to do it
  *   its lock:               orphaned = 1, lock: dead -> 0 (compare)
  *   in any case:            notify one that waits for the lock, in case the dead was to do it
  *
@@ -40,12 +41,12 @@ const VARIABLES = 3;
 export class Reaper extends Thread {
   readonly kind = "reaper";
 
-  /** There may be a hurry. */
-  readonly hurries: boolean;
+  /** There is a gate, or may be a hurry; else these steps would only make more states. */
+  readonly wakes: boolean;
 
-  constructor(machine: Machine, crew: readonly Thread[], name: string, base: number, hurries: boolean) {
+  constructor(machine: Machine, crew: readonly Thread[], name: string, base: number, wakes: boolean) {
     super(machine, crew, name, base, VARIABLES, STEPS);
-    this.hurries = hurries;
+    this.wakes = wakes;
   }
 
   start(): void {
@@ -111,7 +112,7 @@ function afterLines(me: Reaper): Label {
 }
 
 function beforeLock(me: Reaper): Label {
-  const ends = me.hurries && me.machine.keeps("reap ends a hurry");
+  const ends = me.wakes && me.machine.keeps("reap ends a hurry");
   return ends ? "endWait" : atLock(me);
 }
 

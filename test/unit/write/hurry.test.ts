@@ -226,7 +226,7 @@ for (const shared of [true, false]) {
     wasm.beginPause(engine.base, WRITER);
     world.commit(0);
     assert.is(world.header("root") & (GATE_CLOSED | HURRY), GATE_CLOSED);
-    wasm.resumeVcpus(engine.base, WRITER);
+    wasm.resumeVcpus(engine.base, WRITER, 0);
     const calm = await World.create({ shared, ...CROWDED, hurry: false });
     calm.commit(0);
     calm.look();
@@ -243,7 +243,7 @@ for (const shared of [true, false]) {
     assert.is(wasm.awaitVcpus(engine.base, WRITER, 0), -110);
     wasm.exitVcpu(straggler);
     assert.is(world.header("root") & (GATE_CLOSED | HURRY), GATE_CLOSED);
-    assert.is(wasm.resumeVcpus(engine.base, WRITER), 0);
+    assert.is(wasm.resumeVcpus(engine.base, WRITER, 0), 0);
     assert.is(world.look(), 0);
   });
 
