@@ -197,8 +197,8 @@ export function awaitVcpus(header: usize, owner: u32, ms: i32): i32 {
 }
 
 /**
- * Let the vCPUs go that `owner` holds: OK, or EINVAL. `inTurn` 0: wakes all of them; 1: as many as there are processors,
- * each of which wakes one more, and returns sooner. The lock must be held.
+ * Let the vCPUs go that `owner` holds: OK, or EINVAL. `inTurn` 0: wakes all of them; 1: as many as there are
+ * processors, each of which wakes one more, and returns sooner. The lock must be held.
  */
 export function resumeVcpus(header: usize, owner: u32, inTurn: u32): i32 {
   if (observeGate(header) != owner) return EINVAL;

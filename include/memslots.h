@@ -1228,8 +1228,8 @@ int32_t memslots_beginPause(uint32_t header, uint32_t owner) MEMSLOTS_IMPORT(beg
 int32_t memslots_awaitVcpus(uint32_t header, uint32_t owner, int32_t ms) MEMSLOTS_IMPORT(awaitVcpus);
 
 /*
- * Let the vCPUs go that `owner` holds: OK, or EINVAL. `inTurn` 0: wakes all of them; 1: as many as there are processors,
- * each of which wakes one more, and returns sooner. The lock must be held.
+ * Let the vCPUs go that `owner` holds: OK, or EINVAL. `inTurn` 0: wakes all of them; 1: as many as there are
+ * processors, each of which wakes one more, and returns sooner. The lock must be held.
  */
 int32_t memslots_resumeVcpus(uint32_t header, uint32_t owner, uint32_t inTurn) MEMSLOTS_IMPORT(resumeVcpus);
 

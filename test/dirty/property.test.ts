@@ -1,7 +1,7 @@
 /** No dirty page is lost to a list, in bitmaps and in rings; without what carries them, pages are. */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { runProperty, type Tool } from "./property.js";
+import { type PropertyOptions, runProperty, type Tool } from "./property.js";
 
 const SEED = Number(process.env.SEED ?? 41);
 const LISTS = 1500;
@@ -16,23 +16,30 @@ for (const tool of ["bitmap", "ring", "ring and bitmap"] satisfies Tool[]) {
   });
 }
 
-for (const tool of ["bitmap", "ring"] satisfies Tool[]) {
-  test(`${tool}: the check finds lists that carry nothing`, async () => {
-    const report = await runProperty({ tool, lists: 300, seed: SEED, vcpus: VCPUS, breakCarry: true });
-    assert.ok(report.lost > 0, JSON.stringify(report));
-  });
+/** On a busy machine rings overflow, and then all pages are copied, whatever is broken: runs until one finds it. */
+const RUNS_MAX = 8;
+
+async function findsLosses(tool: Tool, lists: number, broken: Partial<PropertyOptions>): Promise<void> {
+  const reports = [];
+  for (let run = 0; run < RUNS_MAX; run++) {
+    const report = await runProperty({ tool, lists, seed: SEED + run, vcpus: VCPUS, ...broken });
+    if (report.lost > 0) return;
+    reports.push(report);
+  }
+  assert.unreachable(JSON.stringify(reports));
 }
 
-test("the check finds lists that fold nothing into the consumers", async () => {
-  const report = await runProperty({ tool: "bitmap", lists: 300, seed: SEED, vcpus: VCPUS, breakFold: true });
-  assert.ok(report.lost > 0, JSON.stringify(report));
-});
+for (const tool of ["bitmap", "ring"] satisfies Tool[]) {
+  test(`${tool}: the check finds lists that carry nothing`, () =>
+    findsLosses(tool, 300, { breakCarry: true }));
+}
+
+test("the check finds lists that fold nothing into the consumers", () =>
+  findsLosses("bitmap", 300, { breakFold: true }));
 
 for (const tool of ["bitmap", "ring"] satisfies Tool[]) {
-  test(`${tool}: the check finds TLBs that trust a mark for ever`, async () => {
-    const report = await runProperty({ tool, lists: 600, seed: SEED, vcpus: VCPUS, breakSettle: true });
-    assert.ok(report.lost > 0, JSON.stringify(report));
-  });
+  test(`${tool}: the check finds TLBs that trust a mark for ever`, () =>
+    findsLosses(tool, 600, { breakSettle: true }));
 }
 
 test.run();

@@ -167,7 +167,7 @@ test("the one wait is in a function that needs nothing afterwards", () => {
   const waits = functions.filter(({ body }) => body !== 0 && binaryen.emitText(body).includes("atomic.wait"));
   assert.is(waits.length, 1);
   assert.equal(waits[0]!.vars, [], "no locals");
-  assert.match(binaryen.emitText(waits[0]!.body), /^\s*\(drop\s*\(memory\.atomic\.wait32/);
+  assert.match(binaryen.emitText(waits[0]!.body), /^\s*\(memory\.atomic\.wait32[^;]*\)\s*$/);
   module.dispose();
 });
 
