@@ -83,7 +83,7 @@ test("a publication behind a closed gate wakes none of those that sleep at it", 
   for (const worker of workers) await worker.kill();
 });
 
-/** Vcpus asleep for a hurry that waits for a reader of nobody's thread, on one processor as far as the engine knows. */
+/** Worker vCPUs that a hurry holds, because a reader of no thread stays; the engine is told of one processor. */
 async function heldForHurry(vcpus: number) {
   const engine = await MemslotEngine.create({ maxVcpus: vcpus + 1, processors: 1 });
   const { wasm } = mortal(engine.handle);
