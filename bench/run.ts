@@ -22,7 +22,7 @@ import { fullScale, loadGroups, quickScale } from "./harness/groups.js";
 import { CASE_FLAG, type CaseMessage, measureIsolated } from "./harness/isolate.js";
 import { measureCase } from "./harness/measure.js";
 import { Progress } from "./harness/progress.js";
-import { joinResults, type Result, readResult, resultOf, writeResult } from "./harness/result.js";
+import { asStored, joinResults, type Result, readResult, resultOf, writeResult } from "./harness/result.js";
 import { caseTable, percent, rowTable, summary } from "./harness/table.js";
 
 interface Options {
@@ -78,10 +78,8 @@ async function measure(names: readonly string[], options: Options): Promise<void
   }
   const scale = options.quick ? quickScale : fullScale;
   const chosen = await loadGroups(names);
-  const result = joinResults([
-    ...(options.from ?? []).map(readResult),
-    await measureGroups(chosen, scale, options.cases),
-  ]);
+  const earlier = (options.from ?? []).map(readResult);
+  const result = asStored(joinResults([...earlier, await measureGroups(chosen, scale, options.cases)]));
   console.log(rowTable(result.rows));
   console.log(summary(result.rows));
   const { shared } = result.runs.at(-1) ?? {};

@@ -84,13 +84,27 @@ type StoredCase = [string, number, string, StoredFigure[], [string, string][]];
 
 /** Read a file of `writeResult`. @throws Error if it cannot be read or is none */
 export function readResult(file: string): Result {
-  const result = JSON.parse(readFileSync(file, "utf8")) as {
-    runs: Run[];
-    rows: StoredRow[];
-    cases: StoredCase[];
-  };
+  return parse(readFileSync(file, "utf8"), file);
+}
+
+/** Write a result as data: a line for each run, row and case. */
+export function writeResult(file: string, result: Result): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, textOf(result));
+}
+
+/**
+ * The result as its file gives it back. A table of it has the digits that a table of the file has; rounded once
+ * more, the others may differ in the last one.
+ */
+export function asStored(result: Result): Result {
+  return parse(textOf(result), "the text");
+}
+
+function parse(text: string, name: string): Result {
+  const result = JSON.parse(text) as { runs: Run[]; rows: StoredRow[]; cases: StoredCase[] };
   const isResult = [result?.runs, result?.rows, result?.cases].every(Array.isArray);
-  if (!isResult) throw new Error(`${file} has no results of npm run bench`);
+  if (!isResult) throw new Error(`${name} has no results of npm run bench`);
   return {
     runs: result.runs,
     rows: result.rows.map(([id, what, n, unit, measured, target, atLeast]) => ({
@@ -108,13 +122,11 @@ export function readResult(file: string): Result {
   };
 }
 
-/** Write a result as data: a line for each run, row and case. */
-export function writeResult(file: string, { runs, rows, cases }: Result): void {
+function textOf({ runs, rows, cases }: Result): string {
   const lines = (values: readonly unknown[]) => values.map((value) => JSON.stringify(value)).join(",\n");
   const parts = Object.entries({ runs, rows: rows.map(storedRow), cases: cases.map(storedCase) });
   const text = parts.map(([name, values]) => `"${name}":[\n${lines(values)}\n]`).join(",\n");
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, `{\n${text}\n}\n`);
+  return `{\n${text}\n}\n`;
 }
 
 function storedRow({ id, what, n, unit, measured, skipped, target, atLeast }: Row): StoredRow {

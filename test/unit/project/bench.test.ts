@@ -28,7 +28,14 @@ import { drawCurves } from "../../../bench/harness/curves.js";
 import { figuresText, withFigures } from "../../../bench/harness/document.js";
 import { fullScale, loadGroups, smokeScale } from "../../../bench/harness/groups.js";
 import { measureCase } from "../../../bench/harness/measure.js";
-import { joinResults, type Result, readResult, rowKey, writeResult } from "../../../bench/harness/result.js";
+import {
+  asStored,
+  joinResults,
+  type Result,
+  readResult,
+  rowKey,
+  writeResult,
+} from "../../../bench/harness/result.js";
 
 const IMAGES = fileURLToPath(new URL("../../../docs/img/", import.meta.url));
 const DOCUMENT = fileURLToPath(new URL("../../../docs/performance.md", import.meta.url));
@@ -223,6 +230,10 @@ test("a result is written and read again; two are compared by their quartiles", 
     assert.is(lines.at(-1), "1 better, 1 worse, 1 same; 1 only before, 0 only after");
     assert.match(lines[2]!, /^B +8 +2\.00 +1\.00 to 3\.00 +5\.00 +4\.00 to 6\.00 +2\.50 +worse +ours/);
     assert.is(changeOf([1, 2, 3], [0.1, 0.2, 0.3]), "better");
+    const exact = { ...before, rows: [row("A", [0.63249, 0.44649, 0.79149])] };
+    writeResult(file, exact);
+    assert.is(figuresText(asStored(exact)), figuresText(readResult(file)), "no digit is rounded twice");
+    assert.is.not(figuresText(exact), figuresText(readResult(file)), "this one would be");
   } finally {
     rmSync(folder, { recursive: true });
   }
