@@ -32,7 +32,7 @@ export interface BootTimes {
   /** One for each boot: the sum of its commits; and that sum without the writer's waits for a processor. */
   readonly sums: number[];
   readonly ownSums: number[];
-  /** One for each boot: its time divided by the sections that all vCPUs have ended in it. */
+  /** One for each boot: the time of the commits at which vCPUs look pages up, divided by their sections meanwhile. */
   readonly perSection: number[];
 }
 
@@ -63,8 +63,9 @@ export async function measureBoot(
         for (const way of turnOf(round + options.warmUps)) {
           const commits: number[] = [];
           let own = 0;
-          const sections = progress.sections;
-          const begin = performance.now();
+          let sections = progress.busySections;
+          let begin = performance.now();
+          let busy = { ms: 0, sections: 0 };
           boot.run(progress, (regions) => {
             const delay = runDelay();
             const start = performance.now();
@@ -73,14 +74,20 @@ export async function measureBoot(
             commits.push(ms);
             // A wait that began before the first reading of the clock counts to no commit.
             own += Math.max(ms - (runDelay() - delay), 0);
+            // A commit that leaves nothing mapped has nothing to look up: its sections are thirty times as short.
+            const ended = progress.busySections - sections;
+            if (ended > 0) busy = { ms: busy.ms + start + ms - begin, sections: busy.sections + ended };
+            sections += ended;
+            begin = start + ms;
           });
+          boot.clear(progress);
           if (round < 0) continue;
           const sum = commits.reduce((total, ms) => total + ms, 0);
-          const { commits: all, sums, ownSums, perSection } = times.get(way)!;
-          all.push(median(commits));
-          sums.push(sum);
-          if (!Number.isNaN(own)) ownSums.push(own);
-          perSection.push((performance.now() - begin) / (progress.sections - sections));
+          const all = times.get(way)!;
+          all.commits.push(median(commits));
+          all.sums.push(sum);
+          if (!Number.isNaN(own)) all.ownSums.push(own);
+          all.perSection.push(busy.ms / busy.sections);
         }
       }
     });

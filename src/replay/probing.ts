@@ -55,6 +55,7 @@ export async function probeBoot(
       const counts = await crew.watch<ProbeCount>(tasks, (progress) => {
         for (let round = 0; round < rounds; round++) {
           boot.run(progress, (list) => apply(engine, list));
+          boot.clear(progress);
           bar?.step();
         }
       });

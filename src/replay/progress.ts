@@ -3,7 +3,8 @@
  * that each vCPU has ended, and the stop flag. A writer waits for sections of its vCPUs, never for time.
  *
  *   line 0    step, stop, number of a failed vCPU + 1
- *   line 1..  of one vCPU each: sections ended, the count at which to wake the writer (0: it does not wait)
+ *   line 1..  of one vCPU each: sections ended, the count at which to wake the writer (0: it does not wait), those of
+ *             the sections that had something to do
  *
  * Both sides store before they load. The writer stores the count that it waits for and then loads the sections; a vCPU
  * stores its sections and then loads that count. So one of them sees the other, and no wake-up is lost.
@@ -16,6 +17,7 @@ const STOP = 1;
 const FAILED = 2;
 const DONE = 0;
 const WAKE_AT = 1;
+const BUSY = 2;
 
 /** A vCPU that ends no section in this time is stuck. */
 const WATCHDOG_MS = 60_000;
@@ -51,17 +53,18 @@ export class Progress {
     Atomics.store(this.#words, STOP, 1);
   }
 
-  /** Sections ended so far, of all vCPUs. */
-  get sections(): number {
+  /** Sections ended so far that had something to do, of all vCPUs. */
+  get busySections(): number {
     let sections = 0;
     for (let vcpu = 1; vcpu <= this.#vcpus; vcpu++)
-      sections += Atomics.load(this.#words, vcpu * LINE_WORDS + DONE);
+      sections += Atomics.load(this.#words, vcpu * LINE_WORDS + BUSY);
     return sections;
   }
 
-  /** Called by a vCPU: it has ended one more section. */
-  note(vcpu: number): void {
+  /** Called by a vCPU: it has ended one more section, in which it had something to do, or had not. */
+  note(vcpu: number, busy = true): void {
     const line = (vcpu + 1) * LINE_WORDS;
+    if (busy) Atomics.add(this.#words, line + BUSY, 1);
     const done = Atomics.add(this.#words, line + DONE, 1) + 1;
     const wakeAt = Atomics.load(this.#words, line + WAKE_AT);
     if (wakeAt !== 0 && ((done - wakeAt) | 0) >= 0) this.#wake(line);

@@ -26,6 +26,7 @@ function probe(vcpu: Vcpu, task: ProbeTask, number: number, progress: Progress):
   let misses = 0;
   while (!progress.stopped) {
     const commit = progress.step;
+    const before = accesses;
     vcpu.enter();
     for (let i = 0; i < task.sectionLookups; i++) {
       random ^= random << 13;
@@ -42,7 +43,7 @@ function probe(vcpu: Vcpu, task: ProbeTask, number: number, progress: Progress):
       }
     }
     vcpu.exit();
-    progress.note(number);
+    progress.note(number, accesses > before);
   }
   return { accesses, misses };
 }

@@ -53,12 +53,16 @@ export class WatchedBoot {
     this.task = { handle: engine.handle, probes: encodeProbes([...probes, []]), sectionLookups };
   }
 
-  /** Boot once, from an empty engine to an empty engine. */
+  /** Boot, from an empty engine on. */
   run(progress: Progress, apply: (regions: Slot[]) => void): void {
     this.#lists.forEach((list, step) => {
       advance(progress, step);
       apply(list);
     });
+  }
+
+  /** Empty the engine again. No vCPU looks anything up meanwhile, so that its sections are of no work. */
+  clear(progress: Progress): void {
     advance(progress, this.#lists.length);
     this.#clear();
   }
