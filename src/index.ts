@@ -19,6 +19,12 @@ export { type GuestMemoryOptions, guestMemory } from "./guest/create.js";
 export type { AccessSizes, Device, Devices } from "./guest/devices.js";
 export type { HostMemory, HostRange } from "./guest/host.js";
 export type { GuestMemory } from "./guest/memory.js";
+export {
+  type GuestPageTable,
+  guestPageTable,
+  type PagePart,
+  type PageTableOptions,
+} from "./guest/pagetable.js";
 export { containsGuest, copyGuest, guestPieces, type PieceOptions } from "./guest/pieces.js";
 export type { HoleHandler } from "./guest/target.js";
 export { type WatchedAccess, type WatchOptions, watchGuest } from "./guest/watch.js";

@@ -6,27 +6,11 @@
  * opens for itself. They stay as long as the next section has the same layout.
  */
 
-import { damaged } from "../core/damage.js";
 import type { EngineExports } from "../core/exports.js";
-import {
-  PIECE_AS_ID_OFFSET,
-  PIECE_DEVICE,
-  PIECE_DEVICE_OFFSET,
-  PIECE_END_OFFSET,
-  PIECE_FLAGS_OFFSET,
-  PIECE_KIND_OFFSET,
-  PIECE_MEMORY,
-  PIECE_NO_ACCESS,
-  PIECE_ORIGIN_OFFSET,
-  PIECE_READ_ONLY,
-  PIECE_START_OFFSET,
-  PIECE_TARGET_OFFSET,
-} from "../core/layout.js";
 import type { Thread } from "../core/thread.js";
 import { show } from "../kvm/arguments.js";
 import type { GuestHole, GuestHoleKind } from "../kvm/errordetails.js";
 import { getRegion, REGION_WORDS, type Slot } from "../kvm/region.js";
-import { KVM_MEM_LOG_DIRTY_PAGES } from "../kvm/uapi.js";
 import {
   armSection,
   type Layout,
@@ -38,6 +22,7 @@ import {
   UNKNOWN,
 } from "../read/section.js";
 import { holeError } from "./holeerror.js";
+import { FoundPiece } from "./piece.js";
 import { deviceRun, emptyTable, MEMORY, Run, Runs, SPREAD } from "./runs.js";
 import { type AccessTarget, type CopyPiece, FETCH, type Original, WRITE } from "./target.js";
 
@@ -45,7 +30,6 @@ import { type AccessTarget, type CopyPiece, FETCH, type Original, WRITE } from "
 export const UNSEEN: object = {};
 
 const REGION_BYTES = REGION_WORDS * 4;
-const PIECE_END = PIECE_AS_ID_OFFSET + 4;
 /** A run ends at multiples of this: V8 keeps the number of a byte in it as a small integer. */
 const RUN_BYTES_MAX = 2 ** 30;
 /** Runs of earlier layouts, 64, are used again: banks come back, and a run's views cost more than its translation. */
@@ -75,10 +59,6 @@ export function accessOf(memory: object): GuestAccess {
   const access = typeof memory === "object" && memory !== null ? accesses.get(memory) : undefined;
   if (access === undefined) throw new TypeError(`memory must be a GuestMemory, not ${show(memory)}`);
   return access;
-}
-
-function u64At(words: Uint32Array, address: number): number {
-  return words[address / 4]! + words[address / 4 + 1]! * 2 ** 32;
 }
 
 /** Accesses to one address space at a time, by one thread. */
@@ -113,6 +93,7 @@ export class GuestAccess {
   };
   #device = 0;
   #offset = 0;
+  readonly #piece = new FoundPiece();
   /** Runs of memory of any layout, by `#madeEntry`. */
   readonly #made = emptyTable(MADE_BITS);
   readonly #fixedAsId: number | undefined;
@@ -320,33 +301,21 @@ export class GuestAccess {
   }
 
   #translate(gpa: number, kind: number): Run | undefined {
-    const place = this.#wasm.pieceAt(this.#reader, this.#asId, gpa, kind) >>> 0;
-    const words = this.#thread.views.words(place + PIECE_END);
-    const found = words[(place + PIECE_KIND_OFFSET) / 4]!;
-    if (found !== PIECE_MEMORY && found !== PIECE_DEVICE) {
-      if (found === PIECE_READ_ONLY) return this.missed("read-only");
-      return this.missed(found === PIECE_NO_ACCESS ? "no-access" : "no-slot");
-    }
-    const whole = u64At(words, place + PIECE_START_OFFSET);
-    const wholeEnd = u64At(words, place + PIECE_END_OFFSET);
-    // A run without the byte that was asked for would be asked for again and again.
-    if (whole > gpa || wholeEnd <= gpa) {
-      throw damaged("guestMemory", `a piece at ${whole} for the byte ${gpa}`);
-    }
+    const piece = this.#piece.find(this.#thread, this.#reader, this.#asId, gpa, kind);
+    if (piece.kind !== "memory" && piece.kind !== "device") return this.missed(piece.kind);
+    const { start: whole, distance, asId, logged } = piece;
     const block = gpa - (gpa % RUN_BYTES_MAX);
-    const piece = { start: Math.max(whole, block), end: Math.min(wholeEnd, block + RUN_BYTES_MAX) };
-    const distance = u64At(words, place + PIECE_ORIGIN_OFFSET) - whole;
-    const asId = words[(place + PIECE_AS_ID_OFFSET) / 4]!;
+    piece.start = Math.max(piece.start, block);
+    piece.end = Math.min(piece.end, block + RUN_BYTES_MAX);
     // Caches are not watched.
     const watches = this.#fixedAsId === undefined ? this.target.watches : undefined;
     const watched = watches?.cut(piece, gpa, kind, asId === this.#asId ? distance : 0) ?? false;
     const { start, end } = piece;
-    const target = u64At(words, place + PIECE_TARGET_OFFSET) + (start - whole);
-    if (found === PIECE_DEVICE) {
-      const device = words[(place + PIECE_DEVICE_OFFSET) / 4]!;
-      return this.#seen(deviceRun(start, end - start, device, target), start + distance, asId, watched);
+    const target = piece.target + (start - whole);
+    if (piece.kind === "device") {
+      const run = deviceRun(start, end - start, piece.device, target);
+      return this.#seen(run, start + distance, asId, watched);
     }
-    const logged = (words[(place + PIECE_FLAGS_OFFSET) / 4]! & KVM_MEM_LOG_DIRTY_PAGES) !== 0;
     const entry = this.#madeEntry(start, target);
     const before = this.#made[entry]!;
     if (

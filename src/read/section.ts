@@ -3,7 +3,8 @@
  * A section from which nothing is derived in JavaScript costs nothing here.
  *
  * Whoever keeps entries compares two objects, and is called by nobody: `layout` with that of his loads, `stores` with
- * that of his stores. So a guestMemory more costs the others nothing.
+ * that of his stores. So a guestMemory more costs the others nothing. Only who keeps entries for accessors that compare
+ * nothing, a page table, is called when they end.
  */
 import type { EngineExports } from "../core/exports.js";
 import { DEPTH_BITS } from "../core/layout.js";
@@ -33,6 +34,17 @@ export class Layout {
 /** `Section.layout` outside of sections, and in one whose layout nobody has asked for yet. */
 export const UNKNOWN: Layout = /* @__PURE__ */ new Layout(Number.NaN);
 
+/** What is called when entries end. */
+export interface Entries {
+  /** All of them: the layout or the address space is another one. */
+  flush(): void;
+  /** Those for stores to logged pages. */
+  flushStores(): void;
+}
+
+/** `Section.tables` until there is one. */
+export const NO_TABLES: readonly Entries[] = /* @__PURE__ */ [];
+
 /** The reader line of a section, and the instance of the core that it was claimed with. */
 export interface SectionLine {
   readonly wasm: EngineExports;
@@ -58,6 +70,10 @@ export class Section {
   recent: Layout | undefined = undefined;
   /** Newest known layout by address space. */
   readonly known: Layout[] = [];
+  /** Page tables of the vCPU. */
+  tables = NO_TABLES;
+  /** Number of the publication that their entries are of, if they have some; NaN when it is not known. */
+  shown = Number.NaN;
   readonly line: SectionLine | undefined;
 
   /** @param line of the vCPU; a section without one is that of single accesses, and nothing is kept in it */
@@ -71,8 +87,21 @@ export class Section {
     const { layout } = this;
     if (layout.marked.size === 0 || epochOf(this) === layout.epoch) return;
     for (const gpa of layout.marked) mark(this, gpa);
-    unmark(layout);
+    unmark(this, layout);
     this.stores = layout.stores;
+  }
+
+  /** A section shows publication `commit`: entries of another one are dropped. */
+  show(commit: number): void {
+    if (commit === this.shown) return;
+    this.flush();
+    this.shown = commit;
+  }
+
+  /** Drop the entries of page tables. */
+  flush(): void {
+    this.shown = Number.NaN;
+    for (const table of this.tables) table.flush();
   }
 
   /** The section is over, or goes on with another layout or address space. */
@@ -101,7 +130,7 @@ export function layoutOf({ known }: Section, commit: number, asId: number): Layo
 /** In the vCPU's section, whose layout is this: entries for it may be used until `leave`. */
 export function armSection(section: Section, layout: Layout): void {
   // Nothing was written since the last section ended, so entries that a harvest has overtaken are dropped unmarked.
-  if (layout.marked.size > 0 && epochOf(section) !== layout.epoch) unmark(layout);
+  if (layout.marked.size > 0 && epochOf(section) !== layout.epoch) unmark(section, layout);
   section.layout = layout;
   section.stores = layout.stores;
   section.derived = true;
@@ -134,7 +163,9 @@ export function resumeSection(section: Section, open: number): void {
   if (open === 0 || line === undefined || section.released) return;
   if (section.derived) section.leave();
   const commit = line.wasm.resumeSection(line.reader, open);
-  if ((open & BY_VCPU) !== 0) armSection(section, layoutOf(section, commit, section.asId));
+  if ((open & BY_VCPU) === 0) return;
+  section.show(commit);
+  armSection(section, layoutOf(section, commit, section.asId));
 }
 
 function epochOf({ line }: Section): number {
@@ -146,9 +177,10 @@ function mark({ line }: Section, gpa: number): void {
 }
 
 /** The next store to each logged page marks it again. */
-function unmark(layout: Layout): void {
+function unmark({ tables }: Section, layout: Layout): void {
   layout.marked.clear();
   layout.stores = {};
+  for (const table of tables) table.flushStores();
 }
 
 const sections = /* @__PURE__ */ new WeakMap<object, Section>();

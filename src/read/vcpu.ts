@@ -14,7 +14,7 @@ import {
 import type { Thread } from "../core/thread.js";
 import { checkOptionNames, show, toGpa, toInteger } from "../kvm/arguments.js";
 import { ERRNO, KvmError } from "../kvm/errno.js";
-import { armSection, Section, setSection } from "./section.js";
+import { armSection, NO_TABLES, Section, setSection } from "./section.js";
 
 /** Options of `engine.vcpu`. */
 export interface VcpuOptions {
@@ -306,6 +306,7 @@ class ReaderLine implements Vcpu {
       const told = enterVcpu(reader);
       // Of another layout, and in a nested section, it is another number.
       if (recent !== undefined && told === recent.commit + 1) armSection(section, recent);
+      if (section.tables !== NO_TABLES && told !== 0) section.show(Math.abs(told) - 1);
       // A fraction, or V8 would take both for integers, and convert a float there and back.
       return told < -0.5;
     };
@@ -318,8 +319,15 @@ class ReaderLine implements Vcpu {
       }
     };
     this.refresh = () => {
-      if (section.derived) section.leave();
-      return refreshSection(reader) !== 0;
+      const { derived } = section;
+      if (derived) section.leave();
+      const moved = refreshSection(reader) !== 0;
+      if (section.tables !== NO_TABLES) {
+        if (moved) section.flush();
+        // Entries for stores stay, and so does the duty to settle their marks.
+        else if (derived) armSection(section, section.recent!);
+      }
+      return moved;
     };
     this.gpaToHva = (gpa) => gpaToHva(reader, toGpa(gpa));
     this.gpaToHvaRead = (gpa) => gpaToHvaRead(reader, toGpa(gpa));
@@ -360,6 +368,7 @@ class ReaderLine implements Vcpu {
     }
     this.#section.asId = wanted;
     this.#section.recent = undefined;
+    this.#section.flush();
   }
 
   memoryAttributes(gpa: number): number {
@@ -379,6 +388,7 @@ class ReaderLine implements Vcpu {
     this.#section.released = true;
     this.#thread.vcpus.delete(this);
     this.#section.leave();
+    this.#section.flush();
     this.#wasm.releaseReader(this.reader);
     this.#wasm = RELEASED;
     this.enter = refuse;

@@ -4,8 +4,8 @@
  *   v86's wasm -> its imports, replaced by `wasmFunction` -> Access, PciHost -> engine, devices
  *                                                                            -> v86's handlers
  * Invariants
- *  - The engine is private. Only the methods here change the map and harvest its logs, and they drop the translations
- *    that `Access` has cached.
+ *  - The engine is private, and v86 has one thread: its vCPU is in a section always, but for the methods here that
+ *    change the map or harvest its logs. So each access is made in the newest layout.
  *  - The windows of a layout are the caller's, and those of the BARs with a device.
  *  - A refused change leaves the layout unchanged: a BAR whose move is refused stays in its place.
  */
@@ -16,8 +16,9 @@ import { checkFunction, checkObject, checkOptionNames, show } from "../kvm/argum
 import type { Slot } from "../kvm/region.js";
 import { KVM_MEM_LOG_DIRTY_PAGES, type UserspaceMemoryRegion } from "../kvm/uapi.js";
 import type { MmioWindow } from "../kvm/window.js";
+import type { Vcpu } from "../read/vcpu.js";
 import type { CommitOptions, CommitResult } from "../write/commitoptions.js";
-import { type Access, createAccess } from "./access.js";
+import { createAccess } from "./access.js";
 import { PciDevice, type PciDeviceOptions } from "./bars.js";
 import { handlersOf, instantiate, type WasmFunction } from "./imports.js";
 import { type MmioDevice, PAGE_BYTES } from "./parts.js";
@@ -69,17 +70,20 @@ export class V86Map {
   /** Host memory of the slots. */
   readonly memory: Uint8Array;
   readonly #engine: MemslotEngine;
+  readonly #vcpu: Vcpu;
   readonly #own: readonly OwnRange[];
   readonly #devices: MmioDevice[] = [];
   readonly #pci: PciHost;
   readonly #onRefused: (error: Error) => void;
   /** The caller's windows. */
   #windows: readonly MmioWindow[] = [];
-  #access: Access | undefined;
+  #hasMachine = false;
 
   private constructor(engine: MemslotEngine, options: V86MapOptions) {
     this.memory = options.memory;
     this.#engine = engine;
+    this.#vcpu = engine.vcpu();
+    this.#vcpu.enter();
     this.#own = ownRanges(options.v86);
     this.#onRefused = options.onRefused ?? (() => {});
     this.#pci = new PciHost((device, moves) => this.#relocate(device, moves));
@@ -120,12 +124,16 @@ export class V86Map {
   wasmFunction(wasm: BufferSource | WebAssembly.Module | WasmFunction): WasmFunction {
     const inner = typeof wasm === "function" ? wasm : instantiate(wasm);
     return async (imports) => {
-      if (this.#access !== undefined) throw new Error("this map has a V86 already");
+      if (this.#hasMachine) throw new Error("this map has a V86 already");
       const handlers = handlersOf(imports);
-      const target = { engine: this.#engine, memory: this.memory, devices: this.#devices };
-      const access = createAccess(target, handlers);
-      Object.assign(imports.env!, access.imports, this.#pci.imports(handlers));
-      this.#access = access;
+      const target = {
+        engine: this.#engine,
+        vcpu: this.#vcpu,
+        memory: this.memory,
+        devices: this.#devices,
+      };
+      Object.assign(imports.env!, createAccess(target, handlers), this.#pci.imports(handlers));
+      this.#hasMachine = true;
       return inner(imports);
     };
   }
@@ -188,9 +196,17 @@ export class V86Map {
 
   #commitRegions(regions: readonly UserspaceMemoryRegion[], options: CommitOptions): CommitResult {
     for (const [i, region] of regions.entries()) this.#checkRegion(region, `regions[${i}]`);
-    const result = this.#engine.setUserMemoryRegionList(regions, options);
-    this.#access?.flush();
-    return result;
+    return this.#outside(() => this.#engine.setUserMemoryRegionList(regions, options));
+  }
+
+  /** Between two sections: what the guest does afterwards sees what `work` has done. */
+  #outside<T>(work: () => T): T {
+    this.#vcpu.exit();
+    try {
+      return work();
+    } finally {
+      this.#vcpu.enter();
+    }
   }
 
   /** The engine refuses wrong types: comparisons with them here are false. */
@@ -265,8 +281,7 @@ export class V86Map {
 
   /** KVM_GET_DIRTY_LOG of a slot: takes the bits. @throws as MemslotEngine.getDirtyLog */
   getDirtyLog(slot: number): Uint8Array {
-    this.#access?.protect();
-    return this.#engine.getDirtyLog(slot);
+    return this.#outside(() => this.#engine.getDirtyLog(slot));
   }
 
   /** Open an independent view of the dirty pages. @throws as DirtyConsumer */
@@ -274,10 +289,7 @@ export class V86Map {
     const consumer = new DirtyConsumer(this.#engine, name, options);
     return {
       name,
-      begin: (part) => {
-        this.#access?.protect();
-        return consumer.begin(part);
-      },
+      begin: (part) => this.#outside(() => consumer.begin(part)),
       done: (part) => consumer.done(part),
       abort: (part) => consumer.abort(part),
       close: () => consumer.close(),
@@ -350,6 +362,7 @@ export class V86Map {
 
   /** End the use of the map. Its V86 must have stopped. */
   close(): void {
+    this.#vcpu.release();
     this.#engine.close();
   }
 }

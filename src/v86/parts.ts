@@ -8,7 +8,7 @@
  * The bytes start at that link, because the windows before it hold none of them. Host memory is a device whose
  * registers are the memory's bytes.
  */
-import type { DeviceWindow, MmioWindow } from "../kvm/window.js";
+import type { PagePart } from "../guest/pagetable.js";
 
 export const PAGE_SHIFT = 12;
 export const PAGE_BYTES = 1 << PAGE_SHIFT;
@@ -61,27 +61,19 @@ export function hostDevices(memory: Uint8Array): HostDevices {
   return { writable: { read, write }, readonly: { read, write: () => {} } };
 }
 
-/** The parts of `windows`, which are ascending, in the page at `pageStart`. */
-export function partsOf(
-  windows: readonly MmioWindow[],
-  pageStart: number,
+/** The parts of a page that windows answer for. */
+export function windowPartsOf(
+  parts: readonly PagePart[],
   devices: readonly MmioDevice[],
   host: HostDevices,
 ): WindowPart[] {
-  const touching = windows.filter(
-    ({ gpa, bytes }) => gpa < pageStart + PAGE_BYTES && gpa + bytes > pageStart,
-  );
-  return touching.map((window) => {
-    const start = Math.max(window.gpa - pageStart, 0);
-    const end = Math.min(window.gpa + window.bytes - pageStart, PAGE_BYTES);
-    const toOrigin = pageStart - window.gpa;
-    if ("hva" in window) {
-      const device = window.readonly === true ? host.readonly : host.writable;
-      return { start, end, device, origin: window.hva + toOrigin };
-    }
-    // V86Map refuses all others.
-    const { device, offset = 0 } = window as DeviceWindow;
-    return { start, end, device: devices[device]!, origin: offset + toOrigin };
+  return parts.flatMap((part): WindowPart[] => {
+    const start = part.gpa & PAGE_MASK;
+    const place = { start, end: start + part.bytes };
+    if (part.kind === "memory") return [{ ...place, device: host.writable, origin: part.hva - start }];
+    if (part.kind === "read-only") return [{ ...place, device: host.readonly, origin: 0 }];
+    if (part.kind !== "device") return [];
+    return [{ ...place, device: devices[part.device]!, origin: part.offset - start }];
   });
 }
 

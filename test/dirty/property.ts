@@ -17,7 +17,7 @@ import { random } from "../support/random.js";
 import { PAGE } from "../support/region.js";
 import { ConsumerHarvester, type Harvester, LogHarvester, RingHarvester } from "./harvester.js";
 import { mapping, randomList, SLOTS } from "./lists.js";
-import { COMMAND, GO, HOME_HVA, HOSTS, type Orders, PARK, STATE, WRITES } from "./world.js";
+import { COMMAND, GO, HOME_HVA, HOSTS, type Orders, PARK, STATE, WAYS, WRITES } from "./world.js";
 
 interface Writer {
   readonly worker: Worker;
@@ -59,7 +59,7 @@ const KILL_CHANCE = 0.2;
 const WATCHDOG_MS = 20_000;
 
 async function createEngine({ tool, vcpus, ...broken }: PropertyOptions): Promise<MemslotEngine> {
-  const created = await MemslotEngine.create({ maxSlots: SLOTS, maxVcpus: vcpus });
+  const created = await MemslotEngine.create({ maxSlots: SLOTS, maxVcpus: vcpus, maxPhysAddrBits: 32 });
   let { module } = created.handle;
   if (broken.breakCarry && tool === "bitmap") module = await breakCarry();
   if (broken.breakFold) module = await breakFold();
@@ -96,7 +96,7 @@ function tell(control: Int32Array, vcpus: number, command: number): void {
   }
 }
 
-/** Wait until so many more writes went through TLBs. */
+/** Wait until so many more writes were marked ahead. */
 function awaitWrites(control: Int32Array, count: number): void {
   const first = Atomics.load(control, WRITES);
   for (let seen = first; seen - first < count; seen = Atomics.load(control, WRITES)) {
@@ -132,8 +132,9 @@ export async function runProperty(options: PropertyOptions): Promise<PropertyRep
       vcpus,
       seed: seed + line + 1 + 1000 * serial,
       patient: tool === "ring",
-      // Both kinds of writers meet in the same pages.
-      tlb: line % 2 === 0,
+      // All kinds of writers meet in the same pages.
+      way: WAYS[line % WAYS.length]!,
+      stale: options.breakSettle === true,
     };
     const worker = new Worker(scripts.url("writer.ts"), { workerData: orders satisfies Orders });
     await new Promise((resolve) => worker.once("online", resolve));

@@ -9,18 +9,22 @@ import type { EngineHandle } from "memslots";
 /** Host pages. */
 export const HOSTS = 700;
 export const WINDOWS = 3;
-/** Host page number of counter 0. */
-export const HOME_HVA = 0x10_0000;
+/** Host page number of counter 0: as far up as the entries of a page table go. */
+export const HOME_HVA = 0x7_0000;
 
 /**
- * Words of `control`: the command for all workers; writes through TLBs so far; from STATE on the state of each, and
- * behind them the host page, plus 1, that each writes and has not told yet.
+ * Words of `control`: the command for all workers; writes that were marked ahead so far; from STATE on the state of
+ * each, and behind them the host page, plus 1, that each writes and has not told yet.
  */
 export const COMMAND = 0;
 export const WRITES = 1;
 export const STATE = 2;
 export const GO = 0;
 export const PARK = 1;
+
+/** How a writer tells of its writes: each one; or a page once, before its writes, by a TLB's fill or a page table's. */
+export type Way = "told" | "tlb" | "page table";
+export const WAYS: readonly Way[] = ["tlb", "told", "page table"];
 
 export interface Orders {
   readonly handle: EngineHandle;
@@ -32,6 +36,7 @@ export interface Orders {
   readonly seed: number;
   /** Heed the soft limit of the ring. */
   readonly patient: boolean;
-  /** Write through a TLB, which marks a page before the writes; else each write is told. */
-  readonly tlb: boolean;
+  readonly way: Way;
+  /** A page table that keeps its entries over harvests: the check of the check. */
+  readonly stale: boolean;
 }

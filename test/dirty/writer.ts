@@ -1,18 +1,19 @@
 /**
  * A worker vCPU that writes guest memory: a random page of the window of the map, a counter of its host page goes
- * up, then the page is told dirty; or it was marked before, by the fill of a TLB. Parks when it is told to.
+ * up, then the page is told dirty; or it was marked before, by the fill of a TLB or of a page table. Parks when it is
+ * told to.
  */
 import { workerData } from "node:worker_threads";
-import { MemslotEngine } from "memslots";
+import { guestPageTable, MemslotEngine } from "memslots";
 import { random } from "../support/random.js";
 import { PAGE } from "../support/region.js";
 import { TLB_WRITE, TlbProbe } from "../support/tlb.js";
 import { COMMAND, GO, HOME_HVA, HOSTS, type Orders, PARK, STATE, WINDOWS, WRITES } from "./world.js";
 
-const { handle, control, ram, line, vcpus, seed, patient, tlb } = workerData as Orders;
+const { handle, control, ram, line, vcpus, seed, patient, way, stale } = workerData as Orders;
 const engine = await MemslotEngine.attach(handle);
-const vcpu = engine.vcpu(tlb ? { tlbEntries: 64 } : {});
-const probe = tlb ? new TlbProbe(engine, vcpu) : undefined;
+const vcpu = engine.vcpu(way === "tlb" ? { tlbEntries: 64 } : {});
+const ahead = way === "tlb" ? throughTlb() : way === "page table" ? throughTable() : undefined;
 const rng = random(seed);
 /** Sections in a row that write the same pages, so that entries are hit. */
 const SECTIONS_PER_PLACE = 8;
@@ -24,18 +25,56 @@ const untold = STATE + vcpus + line;
 let sections = 0;
 let place = 0;
 
+/** Writes by pages that were marked before. */
+interface Ahead {
+  enter(): void;
+  /** Host address for a write, negative if there is none. */
+  access(gpa: number): number;
+  exit(): void;
+}
+
+function throughTlb(): Ahead {
+  const probe = new TlbProbe(engine, vcpu);
+  return {
+    enter: () => void vcpu.enter(),
+    access: (gpa) => probe.access(gpa, TLB_WRITE),
+    exit: () => vcpu.exit(),
+  };
+}
+
+function throughTable(): Ahead {
+  const nothing = { unknown: undefined, answerOf: () => undefined };
+  const table = guestPageTable<undefined>(engine, { vcpu, access: "write", ...nothing });
+  const entries = table.entries.subarray(0, WINDOWS * HOSTS);
+  let kept = entries.slice();
+  return {
+    enter: () => {
+      if (vcpu.enter() || !stale) return;
+      for (const [page, entry] of kept.entries()) if (entry > 0) entries[page] = entry;
+    },
+    access: (gpa) => {
+      if (entries[gpa / PAGE] === 0) table.fill(gpa);
+      return entries[gpa / PAGE]! - 1;
+    },
+    exit: () => {
+      if (stale) kept = entries.slice();
+      vcpu.exit();
+    },
+  };
+}
+
 /** A run over few pages, from one of them on to another layout: writes that find their entries. */
-function runThroughTlb(through: TlbProbe): void {
+function runAhead({ enter, access, exit }: Ahead): void {
   if (sections++ % SECTIONS_PER_PLACE === 0) place = rng.int(WINDOWS) * HOSTS + rng.int(HOSTS - PLACE_PAGES);
-  vcpu.enter();
+  enter();
   for (let i = 1 + rng.int(RUN_WRITES); i > 0; i--) {
-    const hva = through.access((place + rng.int(PLACE_PAGES)) * PAGE, TLB_WRITE);
+    const hva = access((place + rng.int(PLACE_PAGES)) * PAGE);
     if (hva >= 0) Atomics.add(ram, hva / PAGE - HOME_HVA, 1);
     Atomics.add(control, WRITES, 1);
     Atomics.notify(control, WRITES);
     if (rng.chance(0.01)) vcpu.refresh();
   }
-  vcpu.exit();
+  exit();
 }
 
 /** One section with some writes. */
@@ -63,7 +102,7 @@ for (;;) {
   if (Atomics.exchange(control, STATE + line, GO) === PARK) Atomics.notify(control, STATE + line);
   // A patient vCPU does not run while its ring is full; now and then it does, to see what becomes of that.
   if (!patient || !vcpu.dirtyRingFull || rng.chance(0.0001)) {
-    if (probe === undefined) run();
-    else runThroughTlb(probe);
+    if (ahead === undefined) run();
+    else runAhead(ahead);
   }
 }

@@ -7,8 +7,8 @@
  * The windows are the slots, and not the banks, because a bank can be in two windows at once. They are
  * READONLY: what the CPU writes to them goes to the mapper's registers.
  *
- * A frame is a section, and a switch moves on to the newest layout. What jsnes reads without asking the mapper is a
- * copy (copies.ts); all else that the CPU reads is guest memory.
+ * A frame is a section, and a switch moves on to the newest layout; so does the page table of what the CPU sees. What
+ * jsnes reads without asking the mapper is a copy (copies.ts).
  *
  * The memory:
  *
@@ -17,8 +17,8 @@
  *   ROM        program, then patterns, as they are in the cartridge
  */
 import {
-  type GuestMemory,
-  guestMemory,
+  type GuestPageTable,
+  guestPageTable,
   KVM_MEM_READONLY,
   MemslotEngine,
   type RegionLike,
@@ -28,7 +28,8 @@ import { COPIES_BYTES, Copies, CPU_SPACE, PPU_SPACE } from "./copies.js";
 import type { Nes, Rom } from "./jsnes.js";
 
 /** Bytes of the smallest window of any board: 1 KiB of patterns, in MMC3. */
-const PAGE_SHIFT = 10;
+export const PAGE_SHIFT = 10;
+export const PAGE_MASK = 2 ** PAGE_SHIFT - 1;
 const ADDRESS_BITS = 16;
 const ENGINE_BASE = 64;
 const COPIES = 0x20000;
@@ -69,10 +70,8 @@ export class Banks {
   readonly engine: MemslotEngine;
   /** The memory. */
   readonly host: Uint8Array;
-  /** What the CPU sees; inside sections only. */
-  readonly program: GuestMemory;
-  /** What an address without a bank reads: the byte that was on the bus before. */
-  openBus = 0;
+  /** What the CPU sees; inside sections only. Where no bank is, there is nothing else. */
+  readonly program: GuestPageTable<undefined>;
   readonly #vcpu: Vcpu;
   readonly #copies: Copies;
   readonly #windows: Window[][] = [[], []];
@@ -84,7 +83,12 @@ export class Banks {
     this.engine = engine;
     this.host = new Uint8Array(engine.memory.buffer);
     this.#vcpu = engine.vcpu({ asId: CPU_SPACE });
-    this.program = guestMemory(engine, engine.memory, { vcpu: this.#vcpu, onHole: () => this.openBus });
+    this.program = guestPageTable(engine, {
+      vcpu: this.#vcpu,
+      access: "read",
+      unknown: undefined,
+      answerOf: () => undefined,
+    });
     this.#copies = new Copies(this.host, COPIES, this.#vcpu);
   }
 

@@ -3,8 +3,7 @@
  * its own, and each of them switches by calling one of seven functions, which copy a bank: those are
  * overridden here, for any of them.
  */
-import type { GuestMemory } from "memslots";
-import { type Banks, CHR_BANK_BYTES, PRG_BANK_BYTES, type Shown } from "./banks.js";
+import { type Banks, CHR_BANK_BYTES, PAGE_MASK, PAGE_SHIFT, PRG_BANK_BYTES, type Shown } from "./banks.js";
 import type { Mapper, MapperClass, Nes } from "./jsnes.js";
 
 const PRG_BASE = 0x8000;
@@ -48,22 +47,28 @@ function subclass(Base: MapperClass): SlotMapperClass {
   return class extends Base {
     readonly #nes: Nes;
     readonly #banks: Banks;
-    readonly #program: GuestMemory;
+    readonly #host: Uint8Array;
+    readonly #entries: Int32Array;
 
     constructor(nes: Nes, banks: Banks) {
       super(nes);
       this.#nes = nes;
       this.#banks = banks;
-      this.#program = banks.program;
+      this.#host = banks.host;
+      this.#entries = banks.program.entries;
       banks.attach(nes);
     }
 
     /** Hot: each byte of code and data that the CPU reads from ROM. */
     override load(address: number): number {
       const at = address & 0xffff;
+      const entry = this.#entries[at >> PAGE_SHIFT]!;
+      if (entry > 0) return this.#host[(entry - 1) | (at & PAGE_MASK)]!;
       if (at < PRG_BASE) return super.load(at);
-      this.#banks.openBus = this.#nes.cpu.dataBus;
-      return this.#program.getUint8(at);
+      // Without a bank the CPU reads what was on the bus before.
+      if (entry < 0) return this.#nes.cpu.dataBus;
+      this.#banks.program.fill(at);
+      return this.load(at);
     }
 
     override readsPrgFromCpuMem(): boolean {

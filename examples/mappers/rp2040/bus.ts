@@ -1,15 +1,22 @@
 /**
- * The bus of an RP2040 on the engine: the six accesses that rp2040js's core and DMA make, each one look into a
- * cache of translated pages, or a lookup that fills it.
+ * The bus of an RP2040 on the engine: the six accesses that rp2040js's core and DMA make, each one look into a page
+ * table.
  *
- *   address -> cached page -> host memory, or a device and the byte of its registers
- *               | miss
- *              vcpu.resolve, in the layout of the section
+ *   address -> entry of its page -> host memory, or what answers for the page: registers, a sink of writes, nobody
  *
- * Accesses are made inside sections. What is cached belongs to the section's layout: another layout flushes it.
+ * Accesses are made inside sections, whose layout the tables follow. A page is one thing: the bus refuses windows that
+ * are not of whole pages.
  * A Cortex-M0+ has no accesses that are not aligned; what rp2040js makes of one is left to rp2040js.
  */
-import { type DeviceWindow, HVA_MMIO, HVA_RO_BAD, MemslotEngine, type RegionLike, type Vcpu } from "memslots";
+import {
+  type DeviceWindow,
+  type GuestPageTable,
+  guestPageTable,
+  MemslotEngine,
+  type PagePart,
+  type RegionLike,
+  type Vcpu,
+} from "memslots";
 import { RP2040 } from "rp2040js";
 import {
   ADDRESS_BITS,
@@ -23,7 +30,6 @@ import {
   type Sink,
   slots,
 } from "./memorymap.js";
-import { PageCache, placeOf } from "./pagecache.js";
 
 const WASM_PAGE_BYTES = 0x10000;
 const SLOTS_MAX = 32;
@@ -31,8 +37,19 @@ const SLOTS_MAX = 32;
 const NOTHING = 0xffffffff;
 const LOG_NAME = "RP2040";
 
-/** Stands in for a target where the distance leads into host memory. */
-const MEMORY = undefined;
+const PAGE_MASK = 2 ** PAGE_SHIFT - 1;
+
+/** What answers reads of a page. The device counts its registers from `address + distance` on. */
+interface Source {
+  readonly registers: Device["registers"];
+  readonly distance: number;
+}
+
+/** What takes the writes to a page. */
+interface Taker {
+  readonly sink: Sink;
+  readonly distance: number;
+}
 
 export class Bus {
   readonly engine: MemslotEngine;
@@ -41,10 +58,11 @@ export class Bus {
   readonly #host: DataView;
   readonly #devices: readonly Device[];
   readonly #sinks: ReadonlyMap<number, Sink>;
-  readonly #readable = new PageCache<typeof MEMORY>();
-  readonly #writable = new PageCache<typeof MEMORY>();
-  readonly #registers = new PageCache<Device["registers"]>();
-  readonly #written = new PageCache<Sink>();
+  readonly reads: GuestPageTable<Source>;
+  readonly writes: GuestPageTable<Taker>;
+  /** Their entries. */
+  readonly #readable: Int32Array;
+  readonly #writable: Int32Array;
 
   private constructor(engine: MemslotEngine, chip: RP2040) {
     const { windows, devices, sinks } = devicesOf(chip);
@@ -54,6 +72,17 @@ export class Bus {
     this.#host = new DataView(engine.memory.buffer);
     this.#devices = devices;
     this.#sinks = sinks;
+    const vcpu = this.#vcpu;
+    this.reads = guestPageTable(engine, {
+      ...{ vcpu, access: "read", unknown: this.#unknownSource() },
+      answerOf: ([part]) => this.#sourceOf(part!),
+    });
+    this.writes = guestPageTable(engine, {
+      ...{ vcpu, access: "write", unknown: this.#unknownTaker() },
+      answerOf: ([part]) => this.#takerOf(part!),
+    });
+    this.#readable = this.reads.entries;
+    this.#writable = this.writes.entries;
     engine.setUserMemoryRegionList(slots(), { windows: [windows] });
   }
 
@@ -85,7 +114,7 @@ export class Bus {
 
   /** Run `work` in a section: it sees one layout, and those that it commits itself. */
   inSection(work: () => void): void {
-    if (this.#vcpu.enter()) this.#flush();
+    this.#vcpu.enter();
     try {
       work();
     } finally {
@@ -95,7 +124,7 @@ export class Bus {
 
   /**
    * Change slots, and all windows if they are given, as one change, and go on with it. To be called inside a
-   * section. @throws RangeError for a window that is not of whole pages: the caches keep pages
+   * section. @throws RangeError for a window that is not of whole pages
    */
   commit(list: readonly RegionLike[], windows?: readonly DeviceWindow[]): void {
     for (const { gpa, bytes } of windows ?? []) {
@@ -103,102 +132,90 @@ export class Bus {
       throw new RangeError(`a window must be of whole pages, not of ${bytes} bytes at ${gpa}`);
     }
     this.engine.setUserMemoryRegionList(list, { windows: [windows] });
-    if (this.#vcpu.refresh()) this.#flush();
+    this.#vcpu.refresh();
   }
 
-  #flush(): void {
-    this.#readable.flush();
-    this.#writable.flush();
-    this.#registers.flush();
-    this.#written.flush();
-  }
+  // ---- reads ----
 
   /** Hot. */
   readUint32(address: number): number {
     const at = address >>> 0;
-    const page = at >>> PAGE_SHIFT;
-    const place = placeOf(page);
     if ((at & 3) !== 0) return RP2040.prototype.readUint32.call(this.#chip, address);
-    if (this.#readable.pages[place] === page) {
-      return this.#host.getUint32((at + this.#readable.distances[place]!) | 0, true);
-    }
-    if (this.#registers.pages[place] === page) {
-      const offset = (at + this.#registers.distances[place]!) | 0;
-      return this.#registers.targets[place]!.readUint32(offset);
-    }
-    if (this.#find(page)) return this.readUint32(at);
-    this.#chip.logger.warn(LOG_NAME, `Read from invalid memory address: ${at.toString(16)}`);
-    return NOTHING;
+    const entry = this.#readable[at >>> PAGE_SHIFT]!;
+    if (entry > 0) return this.#host.getUint32((entry - 1) | (at & PAGE_MASK), true);
+    const { registers, distance } = this.reads.answers[0 - entry]!;
+    return registers.readUint32((at + distance) | 0);
   }
 
   /** Hot: each instruction is fetched here. */
   readUint16(address: number): number {
     const at = address >>> 0;
-    const page = at >>> PAGE_SHIFT;
-    const place = placeOf(page);
     if ((at & 1) !== 0) return RP2040.prototype.readUint16.call(this.#chip, address);
-    if (this.#readable.pages[place] === page) {
-      return this.#host.getUint16((at + this.#readable.distances[place]!) | 0, true);
-    }
+    const entry = this.#readable[at >>> PAGE_SHIFT]!;
+    if (entry > 0) return this.#host.getUint16((entry - 1) | (at & PAGE_MASK), true);
     const word = this.readUint32(at & ~3);
     return (at & 2) !== 0 ? word >>> 16 : word & 0xffff;
   }
 
   readUint8(address: number): number {
     const at = address >>> 0;
-    const page = at >>> PAGE_SHIFT;
-    const place = placeOf(page);
-    if (this.#readable.pages[place] === page) {
-      return this.#host.getUint8((at + this.#readable.distances[place]!) | 0);
-    }
+    const entry = this.#readable[at >>> PAGE_SHIFT]!;
+    if (entry > 0) return this.#host.getUint8((entry - 1) | (at & PAGE_MASK));
     return (this.readUint32(at & ~3) >>> (8 * (at & 3))) & 0xff;
   }
 
-  /** What reads of a page find. @returns false for nothing */
-  #find(page: number): boolean {
-    const start = page * 2 ** PAGE_SHIFT;
-    const host = this.#vcpu.resolve(start, false);
-    if (host >= 0) this.#readable.put(page, host - start, MEMORY);
-    else if (host !== HVA_MMIO) return false;
-    else {
-      const { offset, device } = this.#vcpu;
-      this.#registers.put(page, offset - start, this.#devices[device]!.registers);
-    }
-    return true;
+  #unknownSource(): Source {
+    const readUint32 = (at: number) => {
+      this.reads.fill(at);
+      return this.readUint32(at);
+    };
+    return { registers: { readUint32 }, distance: 0 };
   }
+
+  #sourceOf({ kind, gpa, device, offset }: PagePart): Source {
+    if (kind === "device") return { registers: this.#devices[device]!.registers, distance: offset - gpa };
+    const readUint32 = (at: number) => {
+      this.#chip.logger.warn(LOG_NAME, `Read from invalid memory address: ${(at >>> 0).toString(16)}`);
+      return NOTHING;
+    };
+    return { registers: { readUint32 }, distance: 0 };
+  }
+
+  // ---- writes ----
 
   writeUint32(address: number, value: number): void {
     const at = address >>> 0;
-    const page = at >>> PAGE_SHIFT;
-    const place = placeOf(page);
+    const entry = this.#writable[at >>> PAGE_SHIFT]!;
     if ((at & 3) !== 0) RP2040.prototype.writeUint32.call(this.#chip, address, value);
-    else if (this.#writable.pages[place] === page) {
-      this.#host.setUint32((at + this.#writable.distances[place]!) | 0, value, true);
-    } else if (this.#written.pages[place] === page) {
-      this.#written.targets[place]!.write((at + this.#written.distances[place]!) | 0, value);
-    } else if (this.#findWritten(page)) this.writeUint32(at, value);
-    else this.#chip.logger.warn(LOG_NAME, `Write to undefined address: ${at.toString(16)}`);
+    else if (entry > 0) this.#host.setUint32((entry - 1) | (at & PAGE_MASK), value, true);
+    else {
+      const { sink, distance } = this.writes.answers[0 - entry]!;
+      sink.write((at + distance) | 0, value);
+    }
   }
 
   writeUint16(address: number, value: number): void {
     const at = address >>> 0;
-    const page = at >>> PAGE_SHIFT;
-    const place = placeOf(page);
+    const entry = this.#writable[at >>> PAGE_SHIFT]!;
     if ((at & 1) !== 0) RP2040.prototype.writeUint16.call(this.#chip, address, value);
-    else if (this.#writable.pages[place] === page) {
-      this.#host.setUint16((at + this.#writable.distances[place]!) | 0, value, true);
-    } else if (this.#replicates(page)) this.writeUint32(at & ~3, Math.imul(value & 0xffff, 0x10001));
+    else if (entry > 0) this.#host.setUint16((entry - 1) | (at & PAGE_MASK), value, true);
+    else if (entry === 0) this.#writeAgain(() => this.writeUint16(address, value), at);
+    else if (this.#replicates(entry)) this.writeUint32(at & ~3, Math.imul(value & 0xffff, 0x10001));
     else this.#merge(at, value, 0xffff);
   }
 
   writeUint8(address: number, value: number): void {
     const at = address >>> 0;
-    const page = at >>> PAGE_SHIFT;
-    const place = placeOf(page);
-    if (this.#writable.pages[place] === page) {
-      this.#host.setUint8((at + this.#writable.distances[place]!) | 0, value);
-    } else if (this.#replicates(page)) this.writeUint32(at & ~3, Math.imul(value & 0xff, 0x1010101));
+    const entry = this.#writable[at >>> PAGE_SHIFT]!;
+    if (entry > 0) this.#host.setUint8((entry - 1) | (at & PAGE_MASK), value);
+    else if (entry === 0) this.#writeAgain(() => this.writeUint8(address, value), at);
+    else if (this.#replicates(entry)) this.writeUint32(at & ~3, Math.imul(value & 0xff, 0x1010101));
     else this.#merge(at, value, 0xff);
+  }
+
+  #writeAgain(write: () => void, at: number): void {
+    this.writes.fill(at);
+    write();
   }
 
   /** A narrow write where only words can be written. */
@@ -208,29 +225,22 @@ export class Bus {
     this.writeUint32(at & ~3, ((word & ~(mask << shift)) | ((value & mask) << shift)) >>> 0);
   }
 
-  #replicates(page: number): boolean {
-    const place = placeOf(page);
-    if (this.#written.pages[place] !== page && !this.#findWritten(page)) return false;
-    return this.#written.pages[place] === page && this.#written.targets[place]!.replicates;
+  #replicates(entry: number): boolean {
+    return this.writes.answers[0 - entry]!.sink.replicates;
   }
 
-  /** What takes the writes to a page. @returns false for nothing */
-  #findWritten(page: number): boolean {
-    const start = page * 2 ** PAGE_SHIFT;
-    const host = this.#vcpu.resolve(start, true);
-    if (host >= 0) {
-      this.#writable.put(page, host - start, MEMORY);
-      return true;
-    }
-    if (host === HVA_MMIO) {
-      const { offset, device } = this.#vcpu;
-      this.#written.put(page, offset - start, this.#devices[device]!);
-      return true;
-    }
-    const slot = this.#vcpu.gfnToSlot(page);
-    const sink = host === HVA_RO_BAD ? this.#sinks.get(slot) : undefined;
-    if (sink === undefined) return false;
-    this.#written.put(page, -this.engine.slot(slot)!.guestPhysAddr, sink);
-    return true;
+  #unknownTaker(): Taker {
+    const write = (at: number, value: number) => this.#writeAgain(() => this.writeUint32(at, value), at);
+    return { sink: { write, replicates: false }, distance: 0 };
+  }
+
+  #takerOf({ kind, gpa, device, offset }: PagePart): Taker {
+    if (kind === "device") return { sink: this.#devices[device]!, distance: offset - gpa };
+    const slot = this.#vcpu.gfnToSlot(gpa / 2 ** PAGE_SHIFT);
+    const sink = kind === "read-only" ? this.#sinks.get(slot) : undefined;
+    if (sink !== undefined) return { sink, distance: -this.engine.slot(slot)!.guestPhysAddr };
+    const write = (at: number) =>
+      this.#chip.logger.warn(LOG_NAME, `Write to undefined address: ${(at >>> 0).toString(16)}`);
+    return { sink: { write, replicates: false }, distance: 0 };
   }
 }

@@ -7,7 +7,7 @@ import { slots } from "./memorymap.js";
 import { programImage } from "./program.js";
 
 const CHAIN = "rp2040js: a chain of comparisons";
-const ON_SLOTS = "on slots: cached translations";
+const ON_SLOTS = "on slots: a page table";
 
 /** Registers that firmware polls, and whose reads change nothing: UART, SPI, I2C, ADC, timer, RESETS, clocks, PIO. */
 const POLLED = [
