@@ -40,6 +40,7 @@ export {
   gfnToSlot,
   markDirty,
   dirtyEpochOf,
+  keepMarks,
   resolve,
   fillTlb,
   pieceAt,

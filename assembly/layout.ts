@@ -361,7 +361,11 @@ export class Reader {
   asId: u32;
   /** written at claim. */
   pageShift: u32;
-  pad25: u32;
+  /**
+   * reader i: 1 + the dirty epoch since which its caller keeps marks of its own, 0 if it keeps none: a caller who marks
+   * a page once, ahead of its writes, and would mark it again at the section's end.
+   */
+  keepsMarks: u32;
   /** written at claim: the engine. */
   header: u32;
   /**

@@ -274,13 +274,24 @@ function markOriginal(reader: usize, byte: u64): void {
 
 /**
  * Number that advances when dirty pages are taken, by whatever takes them: for a caller that marks a page once, ahead
- * of its writes, and keeps that it has. Ask before the first mark. Ask again before exitSection and refreshSection, and
- * before one of the pages is forgotten, as when another takes its entry: if it is another number, mark all those pages
- * again with markDirty, in the section as it is, and forget them. Between sections nothing is to be done. The answer
- * comes behind all writes of the calling thread.
+ * of its writes, and keeps that it has. Ask by keepMarks before the first mark. Ask again before exitSection and
+ * refreshSection, and before one of the pages is forgotten, as when another takes its entry: if it is another number,
+ * mark all those pages again with markDirty, in the section as it is, and forget them. Between sections nothing is to
+ * be done. The answer comes behind all writes of the calling thread.
  */
 export function dirtyEpochOf(reader: usize): u32 {
   return observeDirtyEpoch(changetype<Reader>(reader).header, reader);
+}
+
+/**
+ * The same before the first mark. From now on a reaper knows that the line's thread keeps marks: if that dies in a
+ * section after the number has moved, all pages with a log are marked, because it cannot mark its own again.
+ */
+export function keepMarks(reader: usize): u32 {
+  const epoch = dirtyEpochOf(reader);
+  // 0 would be "keeps none"; of another epoch it is never taken for this one's.
+  changetype<Reader>(reader).keepsMarks = max(epoch + 1, 1);
+  return epoch;
 }
 
 /**

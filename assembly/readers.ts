@@ -35,6 +35,7 @@ import {
   unpinRoot,
   wakeWriter,
 } from "./atomic";
+import { settleKeptMarks } from "./hostmarks";
 import {
   BATCH_BYTES,
   DEPTH_BITS,
@@ -103,6 +104,7 @@ function claimLine(header: usize, owner: u32, first: u32, end: u32, gates: u32):
     line.pageShift = engine.pageShift;
     line.asId = 0;
     line.gates = gates;
+    line.keepsMarks = 0;
     line.cacheCommit = NO_COMMIT;
     line.cacheBytes = 0;
     line.seenCommit = NO_COMMIT;
@@ -516,6 +518,7 @@ export function reapOwner(header: usize, owner: u32, dead: u32): u32 {
   for (let i: u32 = 0; i < lines; i++) {
     const reader: usize = changetype<Header>(header).readers + i * READER_BYTES;
     if (!inheritOwner(reader, dead, owner)) continue;
+    settleKeptMarks(reader);
     freeLine(header, reader);
     freed++;
   }

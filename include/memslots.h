@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 /* What checkStamp is asked about: the layout that this header tells of. */
-#define MEMSLOTS_LAYOUT_HASH 0xa1e949a6u
+#define MEMSLOTS_LAYOUT_HASH 0xec726e90u
 
 /* Answers of a translation that are no host address. */
 #define MEMSLOTS_HVA_BAD (-1.0)
@@ -425,7 +425,11 @@ struct memslots_reader {
   uint32_t asId;
   /* written at claim. */
   uint32_t pageShift;
-  uint32_t pad25;
+  /*
+   * reader i: 1 + the dirty epoch since which its caller keeps marks of its own, 0 if it keeps none: a caller who marks
+   * a page once, ahead of its writes, and would mark it again at the section's end.
+   */
+  uint32_t keepsMarks;
   /* written at claim: the engine. */
   uint32_t header;
   /*
@@ -1071,12 +1075,18 @@ void memslots_markDirty(uint32_t reader, double gpa) MEMSLOTS_IMPORT(markDirty);
 
 /*
  * Number that advances when dirty pages are taken, by whatever takes them: for a caller that marks a page once, ahead
- * of its writes, and keeps that it has. Ask before the first mark. Ask again before exitSection and refreshSection, and
- * before one of the pages is forgotten, as when another takes its entry: if it is another number, mark all those pages
- * again with markDirty, in the section as it is, and forget them. Between sections nothing is to be done. The answer
- * comes behind all writes of the calling thread.
+ * of its writes, and keeps that it has. Ask by keepMarks before the first mark. Ask again before exitSection and
+ * refreshSection, and before one of the pages is forgotten, as when another takes its entry: if it is another number,
+ * mark all those pages again with markDirty, in the section as it is, and forget them. Between sections nothing is to
+ * be done. The answer comes behind all writes of the calling thread.
  */
 uint32_t memslots_dirtyEpochOf(uint32_t reader) MEMSLOTS_IMPORT(dirtyEpochOf);
+
+/*
+ * The same before the first mark. From now on a reaper knows that the line's thread keeps marks: if that dies in a
+ * section after the number has moved, all pages with a log are marked, because it cannot mark its own again.
+ */
+uint32_t memslots_keepMarks(uint32_t reader) MEMSLOTS_IMPORT(keepMarks);
 
 /*
  * All that the layout knows about the byte `gpa`: its host address, or HVA_MMIO with the line's `device` and

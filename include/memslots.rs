@@ -13,7 +13,7 @@
 #![allow(dead_code)]
 
 /// What `check_stamp` is asked about: the layout that this module tells of.
-pub const LAYOUT_HASH: u32 = 0xa1e949a6;
+pub const LAYOUT_HASH: u32 = 0xec726e90;
 
 // Answers of a translation that are no host address.
 pub const HVA_BAD: f64 = -1.0;
@@ -423,7 +423,10 @@ pub struct Reader {
     pub as_id: u32,
     /// written at claim.
     pub page_shift: u32,
-    pub pad25: u32,
+    /// reader i: 1 + the dirty epoch since which its caller keeps marks of its own, 0 if it keeps
+    /// none: a caller who marks a page once, ahead of its writes, and would mark it again at the
+    /// section's end.
+    pub keeps_marks: u32,
     /// written at claim: the engine.
     pub header: u32,
     /// written at claim: the bits of the root at which the line waits. GATE_CLOSED for a vCPU, with
@@ -1116,13 +1119,19 @@ extern "C" {
     pub fn mark_dirty(reader: u32, gpa: f64);
 
     /// Number that advances when dirty pages are taken, by whatever takes them: for a caller that
-    /// marks a page once, ahead of its writes, and keeps that it has. Ask before the first mark.
-    /// Ask again before exit_section and refresh_section, and before one of the pages is forgotten,
-    /// as when another takes its entry: if it is another number, mark all those pages again with
-    /// mark_dirty, in the section as it is, and forget them. Between sections nothing is to be
-    /// done. The answer comes behind all writes of the calling thread.
+    /// marks a page once, ahead of its writes, and keeps that it has. Ask by keep_marks before the
+    /// first mark. Ask again before exit_section and refresh_section, and before one of the pages
+    /// is forgotten, as when another takes its entry: if it is another number, mark all those pages
+    /// again with mark_dirty, in the section as it is, and forget them. Between sections nothing is
+    /// to be done. The answer comes behind all writes of the calling thread.
     #[link_name = "dirtyEpochOf"]
     pub fn dirty_epoch_of(reader: u32) -> u32;
+
+    /// The same before the first mark. From now on a reaper knows that the line's thread keeps
+    /// marks: if that dies in a section after the number has moved, all pages with a log are
+    /// marked, because it cannot mark its own again.
+    #[link_name = "keepMarks"]
+    pub fn keep_marks(reader: u32) -> u32;
 
     /// All that the layout knows about the byte `gpa`: its host address, or HVA_MMIO with the
     /// line's `device` and `device_offset` set, HVA_RO_BAD, HVA_BAD. Slots come before windows; a

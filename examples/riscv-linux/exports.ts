@@ -55,6 +55,7 @@ export const NO_ENGINE: WebAssembly.ModuleImports = {
   tlbOf() {},
   markDirty() {},
   dirtyEpochOf() {},
+  keepMarks() {},
 };
 
 /** A hart module over `memory`; `engine`: the engine's raw exports, none for the flat build; `now`: ticks. */

@@ -3,7 +3,7 @@
  */
 
 /** Hash of the whole layout; memories and modules of different hashes do not work together. */
-export const LAYOUT_HASH = 0xa1e949a6;
+export const LAYOUT_HASH = 0xec726e90;
 
 export const MAGIC = 1414288205;
 export const ADDRESS_SPACES_MAX = 4;

@@ -36,6 +36,7 @@ export interface EngineExports {
   gfnToSlot(reader: number, gfn: number): number;
   markDirty(reader: number, gpa: number): void;
   dirtyEpochOf(reader: number): number;
+  keepMarks(reader: number): number;
   resolve(reader: number, gpa: number, write: number): number;
   fillTlb(reader: number, gpa: number, access: number): number;
   pieceAt(reader: number, asId: number, gpa: number, access: number): number;

@@ -144,7 +144,7 @@ export function markStores(section: Section, gpa: number): void {
   const { marked } = layout;
   if (marked.has(gpa)) return;
   // Read the epoch before the mark: a harvest that takes the mark moves the epoch afterwards, and settle sees that.
-  if (marked.size === 0) layout.epoch = epochOf(section);
+  if (marked.size === 0) layout.epoch = keepMarks(section);
   mark(section, gpa);
   marked.add(gpa);
 }
@@ -170,6 +170,11 @@ export function resumeSection(section: Section, open: number): void {
 
 function epochOf({ line }: Section): number {
   return line === undefined ? 0 : line.wasm.dirtyEpochOf(line.reader);
+}
+
+/** The same before the first mark: who reaps this thread knows that the marks are to be set again. */
+function keepMarks({ line }: Section): number {
+  return line === undefined ? 0 : line.wasm.keepMarks(line.reader);
 }
 
 function mark({ line }: Section, gpa: number): void {

@@ -290,7 +290,7 @@ async function isLoggedAgain(mutation?: Mutation): Promise<boolean> {
 
 test("a page is logged again after a harvest, though the hart's own table knows it", async () => {
   assert.ok(await isLoggedAgain());
-  const from = "if (epoch == state.epoch) return;";
+  const from = "if (dirtyEpochOf(state.reader) == state.epoch) return;";
   assert.not.ok(await isLoggedAgain({ file: "mmu.ts", from, to: "return;" }));
 });
 

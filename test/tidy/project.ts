@@ -31,6 +31,7 @@ export const LAYERS: readonly string[] = [
   "dirtybitmap",
   "dirtyring",
   "tlb",
+  "hostmarks",
   "hostlog",
   "carry",
   "recycle",

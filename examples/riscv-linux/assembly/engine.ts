@@ -8,3 +8,4 @@ export declare function fillTlb(reader: usize, gpa: f64, access: u32): f64;
 export declare function tlbOf(reader: usize): usize;
 export declare function markDirty(reader: usize, gpa: f64): void;
 export declare function dirtyEpochOf(reader: usize): u32;
+export declare function keepMarks(reader: usize): u32;

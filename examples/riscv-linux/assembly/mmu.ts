@@ -14,7 +14,7 @@
  *    taken since, `settleDirty` marks all of them again before the section ends or an entry goes.
  *  - The slots' pages are plain memory and no smaller than those of the tables.
  */
-import { dirtyEpochOf, enterSection, exitSection, fillTlb, markDirty, tlbOf } from "./engine";
+import { dirtyEpochOf, enterSection, exitSection, fillTlb, keepMarks, markDirty, tlbOf } from "./engine";
 import {
   CAUSE_FETCH_ACCESS,
   CAUSE_FETCH_PAGE,
@@ -332,9 +332,7 @@ export function settleDirty(hart: usize): void {
 function dropTaken(hart: usize, isWritten: bool): void {
   if (FLAT) return;
   const state = changetype<Hart>(hart);
-  const epoch = dirtyEpochOf(state.reader);
-  if (epoch == state.epoch) return;
-  state.epoch = epoch;
+  if (dirtyEpochOf(state.reader) == state.epoch) return;
   const end = hart + HART_BYTES;
   for (let at = hart + TABLES; at < end; at += offsetof<Entry>()) {
     const entry = changetype<Entry>(at);
@@ -342,6 +340,7 @@ function dropTaken(hart: usize, isWritten: bool): void {
     if (isWritten) markDirty(state.reader, <f64>((<u64>entry.gfn) << PAGE_SHIFT));
     entry.write = NONE;
   }
+  state.epoch = keepMarks(state.reader);
 }
 
 // ---- sections ----
@@ -349,7 +348,10 @@ function dropTaken(hart: usize, isWritten: bool): void {
 /** A hart of the reader line `reader`. */
 export function useEngine(hart: usize, reader: usize): void {
   changetype<Hart>(hart).reader = <u32>reader;
-  if (!FLAT) changetype<Hart>(hart).tlb = <u32>tlbOf(reader);
+  if (!FLAT) {
+    changetype<Hart>(hart).tlb = <u32>tlbOf(reader);
+    changetype<Hart>(hart).epoch = keepMarks(reader);
+  }
   dropAll(hart);
   chooseTable(hart);
 }
