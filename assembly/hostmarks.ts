@@ -20,7 +20,10 @@ export function settleKeptMarks(reader: usize): void {
   markHostPages(reader, 0, u64.MAX_VALUE >> 1);
 }
 
-/** Mark the pages of logged slots and windows that host bytes [start, end) back, in all address spaces. */
+/**
+ * Mark every page of a logged slot or window that host bytes [start, end) back, in all address spaces of the layout
+ * that the line has pinned. Returns their number.
+ */
 export function markHostPages(reader: usize, start: u64, end: u64): u64 {
   const line = changetype<Reader>(reader);
   const root = ownPin(reader);

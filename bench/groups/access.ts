@@ -8,7 +8,9 @@
 import {
   type Device,
   type GuestMemory,
+  type GuestPageTable,
   guestMemory,
+  guestPageTable,
   KVM_MEM_LOG_DIRTY_PAGES as LOG,
   MemslotEngine,
   type Vcpu,
@@ -27,13 +29,19 @@ import {
 import { probeCases, probeRows } from "./probe.js";
 
 const OURS = "guestMemory";
+const TABLE = "guestPageTable";
 const SECTION = 100;
 const RAM_GPA = 2 ** 31;
+const PAGE_SHIFT = Math.log2(PAGE_BYTES);
+const PAGE_MASK = PAGE_BYTES - 1;
 
 interface Guest {
   readonly engine: MemslotEngine;
   readonly vcpu: Vcpu;
   readonly memory: GuestMemory;
+  /** Page tables; all pages are memory. */
+  readonly readable: GuestPageTable<undefined>;
+  readonly writable: GuestPageTable<undefined>;
   readonly view: DataView;
 }
 
@@ -52,6 +60,8 @@ interface Kind {
   readonly id: string;
   readonly name: string;
   readonly shape: Shape;
+  /** OURS if not given. */
+  readonly ours?: string;
   readonly theirs: string;
   readonly target: number;
   readonly run: (guest: Guest, gpas: Float64Array, hvas: Float64Array, round: number) => number;
@@ -61,7 +71,7 @@ interface Kind {
 }
 
 async function createGuest({ slots, pages, stride, flags = 0 }: Shape): Promise<Guest> {
-  const engine = await MemslotEngine.create({ maxSlots: Math.max(slots, 8) });
+  const engine = await MemslotEngine.create({ maxSlots: Math.max(slots, 8), maxPhysAddrBits: 32 });
   const npages = pages / slots;
   const regions = Array.from({ length: slots }, (_, slot) => ({
     slot,
@@ -81,7 +91,10 @@ async function createGuest({ slots, pages, stride, flags = 0 }: Shape): Promise<
   const words = new Uint32Array(buffer, 0, (pages * PAGE_BYTES) / 4);
   for (let i = 0; i < words.length; i++) words[i] = Math.imul(i, 0x9e3779b1);
   const memory = guestMemory(engine, buffer, { vcpu, devices: { 1: DEVICE } });
-  return { engine, vcpu, memory, view: new DataView(buffer) };
+  const nothing = { vcpu, unknown: undefined, answerOf: () => undefined };
+  const readable = guestPageTable<undefined>(engine, { ...nothing, access: "read" });
+  const writable = guestPageTable<undefined>(engine, { ...nothing, access: "write" });
+  return { engine, vcpu, memory, readable, writable, view: new DataView(buffer) };
 }
 
 const DEVICE_GPA = 2 ** 24;
@@ -153,6 +166,38 @@ const readsInSections: Work = ({ vcpu, memory }, gpas) => {
     vcpu.exit();
   }
   return sum;
+};
+
+const tableReads: Work = ({ vcpu, readable, view }, gpas) => {
+  const { entries } = readable;
+  const load = (gpa: number): number => {
+    const entry = entries[gpa >>> PAGE_SHIFT]!;
+    if (entry > 0) return view.getUint32((entry - 1) | (gpa & PAGE_MASK), true);
+    readable.fill(gpa);
+    return load(gpa);
+  };
+  let sum = 0;
+  vcpu.enter();
+  for (let i = 0; i < gpas.length; i++) sum += load(gpas[i]!);
+  vcpu.exit();
+  return sum;
+};
+
+const tableWrites: Work = ({ vcpu, writable, view }, gpas, _hvas, round) => {
+  const { entries } = writable;
+  const store = (gpa: number, value: number): void => {
+    const entry = entries[gpa >>> PAGE_SHIFT]!;
+    if (entry > 0) {
+      view.setUint32((entry - 1) | (gpa & PAGE_MASK), value, true);
+    } else {
+      writable.fill(gpa);
+      store(gpa, value);
+    }
+  };
+  vcpu.enter();
+  for (let i = 0; i < gpas.length; i++) store(gpas[i]!, round + i);
+  vcpu.exit();
+  return 0;
 };
 
 const translations: Work = ({ engine }, gpas) => {
@@ -243,6 +288,8 @@ const MANY: Shape = { slots: 64, pages: 192, stay: 0 };
 const ONE: Shape = { slots: 1, pages: 8, stay: 0.7 };
 const READ = { run: readsInside, other: flatReads, theirs: FLAT };
 const WRITE = { run: writesInside, other: flatWrites, theirs: FLAT };
+const TABLE_READ = { run: tableReads, other: flatReads, ours: TABLE, theirs: FLAT };
+const TABLE_WRITE = { run: tableWrites, other: flatWrites, ours: TABLE, theirs: FLAT };
 const ALONE = { run: reads, other: translations, theirs: "engine.gpaToHva", apart: true };
 
 const KINDS: readonly Kind[] = [
@@ -263,6 +310,21 @@ const KINDS: readonly Kind[] = [
   { id: "A5", name: "access: write, 1 slot", shape: ONE, ...WRITE, target: 2.5 },
   { id: "A6", name: "access: outside of sections, 1 slot", shape: ONE, ...ALONE, target: 1.5 },
   { id: "A6", name: "access: outside of sections, 64 slots", shape: MANY, ...ALONE, target: 1.5 },
+  { id: "A16", name: "access: page table, read, 40 pages in 8 slots", shape: FEW, ...TABLE_READ, target: 2 },
+  {
+    id: "A16",
+    name: "access: page table, write with a log",
+    shape: { ...FEW, flags: LOG },
+    ...TABLE_WRITE,
+    target: 2,
+  },
+  {
+    id: "A16",
+    name: "access: page table, read, 192 pages in 64 slots at random",
+    shape: MANY,
+    ...TABLE_READ,
+    target: 2,
+  },
   {
     id: "A7",
     name: "access: GuestCache of 4 bytes",
@@ -312,7 +374,7 @@ async function entrants(kind: Kind, count: number): Promise<Entrant[]> {
     const after = () => guest.view.getUint32(hvas[0]!, true);
     return { name, build: () => ({ operations: count, batch, after }), ...(kind.apart ? { tag: name } : {}) };
   };
-  return [await make(OURS, kind.run), await make(kind.theirs, kind.other)];
+  return [await make(kind.ours ?? OURS, kind.run), await make(kind.theirs, kind.other)];
 }
 
 const STRIDES = "access: read, 64 pages at strides";
@@ -437,12 +499,12 @@ function cases(scale: Scale): Case[] {
 }
 
 function rows(results: Results): Row[] {
-  const each = KINDS.map(({ id, name, shape, theirs, target }) => ({
+  const each = KINDS.map(({ id, name, shape, ours = OURS, theirs, target }) => ({
     id,
-    what: `${name}: ${OURS} / ${theirs}`,
+    what: `${name}: ${ours} / ${theirs}`,
     n: String(shape.slots),
     target,
-    ...results.ratio(name, shape.slots, OURS, theirs),
+    ...results.ratio(name, shape.slots, ours, theirs),
   }));
   const far = Object.keys(DISTANCES).filter((name) => name !== SIDE_BY_SIDE);
   return [

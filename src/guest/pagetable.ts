@@ -239,7 +239,7 @@ export class GuestPageTable<Answer> {
 /**
  * A page table for accessors of your own, where the engine's guest addresses have at most 32 bits and its host memory
  * is one buffer. An access that finds an entry costs one load more than flat memory; `guestMemory` does all that
- * accessors have to do themselves here, and any number of buffers.
+ * accessors have to do themselves here, and any number of buffers. The table lives as long as its vCPU.
  * @throws TypeError naming the option; RangeError for an engine with `maxPhysAddrBits` above 32, or with more than
  *   4,194,304 pages
  *
