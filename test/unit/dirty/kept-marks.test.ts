@@ -1,6 +1,6 @@
 /**
  * A thread that marks a page once, ahead of its writes, and dies in its section after a harvest: whoever reaps it
- * cannot know what it has written since, so all pages with a log are dirty. In every other case only its own are.
+ * cannot know what it has written since, so all pages with a log are dirty. With no harvest since, only its own are.
  */
 import {
   DirtyConsumer,
