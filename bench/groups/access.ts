@@ -32,16 +32,16 @@ const OURS = "guestMemory";
 const TABLE = "guestPageTable";
 const SECTION = 100;
 const RAM_GPA = 2 ** 31;
-const PAGE_SHIFT = Math.log2(PAGE_BYTES);
-const PAGE_MASK = PAGE_BYTES - 1;
+const PAGE_SHIFT = 12;
+const PAGE_MASK = 0xfff;
 
 interface Guest {
   readonly engine: MemslotEngine;
   readonly vcpu: Vcpu;
   readonly memory: GuestMemory;
-  /** Page tables; all pages are memory. */
-  readonly readable: GuestPageTable<undefined>;
-  readonly writable: GuestPageTable<undefined>;
+  /** Accessors with page tables. */
+  load?: (gpa: number) => number;
+  store?: (gpa: number, value: number) => void;
   readonly view: DataView;
 }
 
@@ -91,10 +91,43 @@ async function createGuest({ slots, pages, stride, flags = 0 }: Shape): Promise<
   const words = new Uint32Array(buffer, 0, (pages * PAGE_BYTES) / 4);
   for (let i = 0; i < words.length; i++) words[i] = Math.imul(i, 0x9e3779b1);
   const memory = guestMemory(engine, buffer, { vcpu, devices: { 1: DEVICE } });
-  const nothing = { vcpu, unknown: undefined, answerOf: () => undefined };
-  const readable = guestPageTable<undefined>(engine, { ...nothing, access: "read" });
-  const writable = guestPageTable<undefined>(engine, { ...nothing, access: "write" });
-  return { engine, vcpu, memory, readable, writable, view: new DataView(buffer) };
+  return { engine, vcpu, memory, view: new DataView(buffer) };
+}
+
+/** A page table of memory alone. */
+function tableOf({ engine, vcpu }: Guest, access: "read" | "write"): GuestPageTable<undefined> {
+  return guestPageTable<undefined>(engine, { vcpu, access, unknown: undefined, answerOf: () => undefined });
+}
+
+/** Made once in a process, as an emulator has it. */
+function loadOf(guest: Guest): (gpa: number) => number {
+  const table = tableOf(guest, "read");
+  const { view } = guest;
+  const { entries } = table;
+  return (gpa) => {
+    let entry = entries[gpa >>> PAGE_SHIFT]!;
+    if (entry <= 0) {
+      table.fill(gpa);
+      entry = entries[gpa >>> PAGE_SHIFT]!;
+    }
+    return view.getUint32((entry - 1) | (gpa & PAGE_MASK), true);
+  };
+}
+
+function storeOf(guest: Guest): (gpa: number, value: number) => void {
+  const table = tableOf(guest, "write");
+  const { view } = guest;
+  const { entries } = table;
+  const store = (gpa: number, value: number): void => {
+    const entry = entries[gpa >>> PAGE_SHIFT]!;
+    if (entry > 0) {
+      view.setUint32((entry - 1) | (gpa & PAGE_MASK), value, true);
+    } else {
+      table.fill(gpa);
+      store(gpa, value);
+    }
+  };
+  return store;
 }
 
 const DEVICE_GPA = 2 ** 24;
@@ -168,14 +201,10 @@ const readsInSections: Work = ({ vcpu, memory }, gpas) => {
   return sum;
 };
 
-const tableReads: Work = ({ vcpu, readable, view }, gpas) => {
-  const { entries } = readable;
-  const load = (gpa: number): number => {
-    const entry = entries[gpa >>> PAGE_SHIFT]!;
-    if (entry > 0) return view.getUint32((entry - 1) | (gpa & PAGE_MASK), true);
-    readable.fill(gpa);
-    return load(gpa);
-  };
+const tableReads: Work = (guest, gpas) => {
+  const { vcpu } = guest;
+  guest.load ??= loadOf(guest);
+  const { load } = guest;
   let sum = 0;
   vcpu.enter();
   for (let i = 0; i < gpas.length; i++) sum += load(gpas[i]!);
@@ -183,17 +212,10 @@ const tableReads: Work = ({ vcpu, readable, view }, gpas) => {
   return sum;
 };
 
-const tableWrites: Work = ({ vcpu, writable, view }, gpas, _hvas, round) => {
-  const { entries } = writable;
-  const store = (gpa: number, value: number): void => {
-    const entry = entries[gpa >>> PAGE_SHIFT]!;
-    if (entry > 0) {
-      view.setUint32((entry - 1) | (gpa & PAGE_MASK), value, true);
-    } else {
-      writable.fill(gpa);
-      store(gpa, value);
-    }
-  };
+const tableWrites: Work = (guest, gpas, _hvas, round) => {
+  const { vcpu } = guest;
+  guest.store ??= storeOf(guest);
+  const { store } = guest;
   vcpu.enter();
   for (let i = 0; i < gpas.length; i++) store(gpas[i]!, round + i);
   vcpu.exit();

@@ -65,10 +65,15 @@ function subclass(Base: MapperClass): SlotMapperClass {
       const entry = this.#entries[at >> PAGE_SHIFT]!;
       if (entry > 0) return this.#host[(entry - 1) | (at & PAGE_MASK)]!;
       if (at < PRG_BASE) return super.load(at);
-      // Without a bank the CPU reads what was on the bus before.
-      if (entry < 0) return this.#nes.cpu.dataBus;
+      return this.#loadFirst(at);
+    }
+
+    /** Apart: a function that calls itself is not inlined. */
+    #loadFirst(at: number): number {
       this.#banks.program.fill(at);
-      return this.load(at);
+      const entry = this.#entries[at >> PAGE_SHIFT]!;
+      // Without a bank the CPU reads what was on the bus before.
+      return entry > 0 ? this.#host[(entry - 1) | (at & PAGE_MASK)]! : this.#nes.cpu.dataBus;
     }
 
     override readsPrgFromCpuMem(): boolean {
