@@ -99,7 +99,7 @@ function tableOf({ engine, vcpu }: Guest, access: "read" | "write"): GuestPageTa
   return guestPageTable<undefined>(engine, { vcpu, access, unknown: undefined, answerOf: () => undefined });
 }
 
-/** Made once in a process, as an emulator has it. */
+/** Made once in a process, as an emulator has it, and without a call of itself: V8 would not inline it. */
 function loadOf(guest: Guest): (gpa: number) => number {
   const table = tableOf(guest, "read");
   const { view } = guest;
@@ -118,16 +118,14 @@ function storeOf(guest: Guest): (gpa: number, value: number) => void {
   const table = tableOf(guest, "write");
   const { view } = guest;
   const { entries } = table;
-  const store = (gpa: number, value: number): void => {
-    const entry = entries[gpa >>> PAGE_SHIFT]!;
-    if (entry > 0) {
-      view.setUint32((entry - 1) | (gpa & PAGE_MASK), value, true);
-    } else {
+  return (gpa, value) => {
+    let entry = entries[gpa >>> PAGE_SHIFT]!;
+    if (entry <= 0) {
       table.fill(gpa);
-      store(gpa, value);
+      entry = entries[gpa >>> PAGE_SHIFT]!;
     }
+    view.setUint32((entry - 1) | (gpa & PAGE_MASK), value, true);
   };
-  return store;
 }
 
 const DEVICE_GPA = 2 ** 24;

@@ -1,8 +1,8 @@
 /**
  * V86Map: the memory map of one v86 machine, for the guest addresses that are not v86's RAM.
  *
- *   v86's wasm -> its imports, replaced by `wasmFunction` -> Access, PciHost -> engine, devices
- *                                                                            -> v86's handlers
+ *   v86's wasm -> its imports, replaced by `wasmFunction` -> createAccess, PciHost -> engine, devices
+ *                                                                                  -> v86's handlers
  * Invariants
  *  - The engine is private, and v86 has one thread: its vCPU is in a section always, but for the methods here that
  *    change the map or harvest its logs. So each access is made in the newest layout.

@@ -106,6 +106,31 @@ test("a writer does not wait for sections once a vCPU has failed", () => {
   assert.throws(() => progress.awaitSections(1), /^vCPU 1 failed$/);
 });
 
+test("sections with nothing to do end a wait, and are not counted", () => {
+  const progress = new Progress(2);
+  const same = new Progress(2, progress.buffer);
+  same.note(0);
+  same.note(1, true);
+  same.note(1, false);
+  assert.is(progress.busySections, 2);
+  // As of a vCPU that runs while the writer falls asleep: three are to come, none has something to do.
+  const { wait } = Atomics;
+  let waits = 0;
+  Atomics.wait = (() => {
+    waits++;
+    same.note(0, false);
+    same.note(1, false);
+    return "ok";
+  }) as typeof Atomics.wait;
+  try {
+    progress.awaitSections(3);
+  } finally {
+    Atomics.wait = wait;
+  }
+  assert.is(waits, 3);
+  assert.is(progress.busySections, 2);
+});
+
 /** A slot that is cut in two and made whole again, in two address spaces. */
 const CUT: Change[][] = [slotNumber(0, 0), slotNumber(1, 0)].flatMap((slot) => [
   [[slot, 0, 16, 0]],
